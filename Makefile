@@ -1,0 +1,46 @@
+# `make demo` and `make test` do all set-up themselves: they need Python 3.11 or newer, make and a package index.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test lint types unit bench soak lock clean
+
+help:            ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Recovery Bridge needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+
+.venv/demo: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[sandbox]'
+	@touch $@
+
+.venv/dev: .venv/bin/python pyproject.toml requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: .venv/demo ## a week of service recovery on two stand-in helpdesks, over real HTTP
+	@$(BIN)/recovery-bridge demo
+
+test: lint types unit ## linters, type checker and every test
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/dev
+	$(BIN)/mypy
+
+unit: .venv/dev
+	$(BIN)/pytest --numprocesses 2
+
+bench: .venv/dev ## print the figures that the README quotes
+	$(BIN)/python -m tests.bench
+
+lock: .venv/dev  ## pin the versions used in development anew
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --generate-hashes --no-header --no-emit-index-url --no-annotate --output-file requirements-dev.txt
+
+clean:           ## remove what make made
+	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

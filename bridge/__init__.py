@@ -1,0 +1,3 @@
+"""Recovery Bridge: win back customers who rated a ticket badly."""
+
+__version__ = "1.0.0"

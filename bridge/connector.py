@@ -1,0 +1,148 @@
+"""The contract that every helpdesk keeps.
+
+A helpdesk is one module `connectors/NAME.py` with a frozen `Config` dataclass and `connect(config, tools)`. The fields
+of `Config` whose type is `Secret | None` are the secrets that it reads from the environment; there is no registration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bridge.model import Category, Directory, News, Rating, RatingPage, Ticket, Write
+
+if TYPE_CHECKING:
+    from bridge.http import BridgeSession
+
+
+class Secret:
+    """A secret that prints as ***; `reveal()` is the only way to its text."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the secret itself, for the one place that sends it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __str__(self) -> str:
+        return "***"
+
+
+class Memory(Protocol):
+    """What one account's connector may remember between runs."""
+
+    def recall(self, name: str, max_age: timedelta | None = None) -> Any:
+        """Return the JSON value remembered under *name*, or None if there is none or it is older than *max_age*."""
+
+    def remember(self, name: str, value: Any) -> None:
+        """Keep a JSON value under *name*."""
+
+    def recall_secret(self, name: str) -> str | None:
+        """Return a secret kept with mode 0600, or None."""
+
+    def remember_secret(self, name: str, text: str) -> None:
+        """Keep a secret in a file with mode 0600."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Which facts the rules ask for beyond the ticket itself, so that nobody pays for the others."""
+
+    customer_tags: frozenset[str] = frozenset()  # the tags that any rule names
+    language: bool = False
+    categories: frozenset[Category] = frozenset({Category.BAD})  # ratings that any rule could match
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a connector works with; clocks and sleeping come from outside so that time can be simulated."""
+
+    http: BridgeSession
+    memory: Memory
+    now: Callable[[], datetime]
+    sleep: Callable[[float], None]
+    needs: Needs = Needs()
+    directory_age: timedelta = timedelta(hours=1)
+
+
+class Level(StrEnum):
+    """How bad a finding of `doctor` is."""
+
+    OK = "ok"
+    NOTE = "note"
+    WARNING = "warning"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that `doctor` looked at: what is so, and what to do about it."""
+
+    level: Level
+    what: str
+    todo: str = ""
+
+
+@dataclass(frozen=True)
+class SetupStep:
+    """One object that the rules need in the helpdesk; *state*: present, created, missing, removed, absent."""
+
+    what: str
+    state: str
+
+
+class Connector(Protocol):
+    """One account of one helpdesk. Every verb may raise the HelpdeskError family."""
+
+    account: str
+
+    def new_ratings(self, cursor: str | None) -> Iterator[RatingPage]:
+        """Read what may have been rated since *cursor*, in as few calls as the account allows.
+
+        None starts at the oldest rating that can still change. Ratings seen before come again; the caller
+        tells them apart by `rating_id` and `version`. The cursor of the last page is where to go on next time.
+        """
+
+    def past_ratings(self, since: datetime, cursor: str | None = None) -> Iterator[RatingPage]:
+        """Read every rating of every category given or changed at or after *since*; *cursor* resumes a walk."""
+
+    def ratings_of(self, ticket_id: str, rating_id: str | None = None) -> Sequence[Rating]:
+        """Read the ratings of one ticket, or that one rating, as they are now."""
+
+    def tickets(self, ticket_ids: Sequence[str]) -> Mapping[str, Ticket]:
+        """Read tickets with their requesters; a deleted one comes with that status. Every id asked for is answered."""
+
+    def past_holder(self, ticket_id: str, at: datetime) -> str | None:
+        """Return who held, or last answered, the ticket at that moment, from its history."""
+
+    def directory(self, *, fresh: bool = False) -> Directory:
+        """Return the people and groups of the account, from memory unless too old or *fresh* is asked for."""
+
+    def write(self, writes: Sequence[Write]) -> Iterator[News]:
+        """Carry out writes, many at once where the helpdesk can.
+
+        Yields `Sending` before each request leaves (the caller stores the intent, then asks for the next item),
+        `Accepted` where a job took the batch, and one `Written` for each write. Raises only before a request is
+        sent; a request without a usable answer is `Written(UNKNOWN)`.
+        """
+
+    def follow(self, job: str, writes: Sequence[Write]) -> Iterator[News]:
+        """Read the result of a job that took a batch earlier; UNKNOWN for what it does not tell."""
+
+    def link(self, ticket_id: str) -> str:
+        """Return the address of the ticket for a member of staff."""
+
+    def doctor(self) -> Iterator[Finding]:
+        """Look at credentials, permissions, surveys, automations and whatever could refuse or repeat our writes."""
+
+    def setup(self, *, dry_run: bool = False, remove: bool = False) -> Iterator[SetupStep]:
+        """Create (or remove) in the helpdesk what the rules need; doing it again changes nothing."""

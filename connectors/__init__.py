@@ -1,0 +1,1 @@
+"""Helpdesks, one per file; the file's name is the name in rules.yaml."""
