@@ -38,7 +38,7 @@ unit: .venv/dev
 bench: .venv/dev ## print the figures that the README quotes
 	$(BIN)/python -m tests.bench
 
-lock: .venv/dev  ## pin the versions used in development anew
+lock: .venv/bin/python ## pin the versions used in development anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --generate-hashes --no-header --no-emit-index-url --no-annotate --output-file requirements-dev.txt
 
