@@ -104,6 +104,7 @@ class Connector(Protocol):
     """One account of one helpdesk. Every verb may raise the HelpdeskError family."""
 
     account: str
+    conditional_writes: bool  # True if a stale write is refused, so that an unknown one may be repeated at once
 
     def new_ratings(self, cursor: str | None) -> Iterator[RatingPage]:
         """Read what may have been rated since *cursor*, in as few calls as the account allows.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -39,6 +39,7 @@ READ_TRIES = 4
 READ_WITHIN = 45.0  # seconds for all tries of one page
 WAIT_WITHOUT_WORD = timedelta(seconds=60)  # after a 429 without Retry-After
 MAX_WAIT = timedelta(hours=1)  # what we believe of a Retry-After; later calls will be told again
+PATIENCE = 5.0  # seconds that a call waits for its turn before it gives the account up for now
 LIMIT_BEFORE_HEADERS = 200  # requests per minute of the smallest paid plans of both vendors
 _ENDPOINT_LIMIT = re.compile(r"^zendesk-rate-?limit-(?!inflight)(?P<name>.+)$", re.IGNORECASE)
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -94,19 +95,24 @@ class Budget:
         self.stopped_until: datetime | None = None
         self.stopped_because = ""
 
-    def admit(self) -> None:
-        """Count one call. Raises Throttled if it must not be made yet."""
+    def admit(self) -> float:
+        """Count one call and return how many seconds to wait before making it, at most PATIENCE.
+
+        Raises Throttled if it would have to wait longer, or if the helpdesk told us to stay away.
+        """
         now = self.now()
         if self.stopped_until and now < self.stopped_until:
             raise Throttled(f"{self.account}: {self.stopped_because}", until=self.stopped_until)
         spacing = timedelta(minutes=1) / max(1.0, self.limit * self.share)
-        after = max(self.used_until, now) + spacing
-        if after - now > timedelta(minutes=1):
-            until = after - timedelta(minutes=1)
-            raise Throttled(
-                f"{self.account}: our share of the rate limit is used up until {until:%H:%M:%S}Z", until=until
-            )
+        begun = min(max(self.used_until, now), now + timedelta(minutes=1))  # a clock set back must not stop us
+        after = begun + spacing
+        wait = (after - now - timedelta(minutes=1)).total_seconds()
+        if wait > PATIENCE:
+            until = now + timedelta(seconds=wait)
+            spent = f"{self.account}: our share of the rate limit is used up until {until:%H:%M:%S}Z"
+            raise Throttled(spent, until=until)
         self.used_until = after
+        return max(0.0, wait)
 
     def stop(self, until: datetime, because: str) -> None:
         """Make no call before *until*."""
@@ -181,7 +187,8 @@ class BridgeSession(requests.Session):
         if options.get("timeout") is None:
             options["timeout"] = TIMEOUT
         options["allow_redirects"] = False
-        self.budget.admit()
+        if wait := self.budget.admit():
+            self.sleep(wait)
         self.requests_made += 1
         try:
             return super().request(method, target, *args, **options)
@@ -220,6 +227,7 @@ class BridgeSession(requests.Session):
         return parsed(self.request(method, path, json=body, headers=headers))
 
     def _check(self, response: requests.Response, *_: Any, **__: Any) -> None:
+        body = response.content  # read to its end, so that the connection is free again whatever comes
         now = self.budget.now()
         self.budget.learn(response.headers)
         if date := response.headers.get("Date"):
@@ -245,9 +253,10 @@ class BridgeSession(requests.Session):
         if status >= 400:
             kind = {404: NotFound, 409: Conflict}.get(status, Refused)
             details = error_details(response)
-            raise kind(f"{where}: {status} {'; '.join(details) or response.reason}", status=status, details=details)
+            said = "; ".join(_without_names(details)) or response.reason
+            raise kind(f"{where}: {status} {said}", status=status, details=details)
         try:
-            response.__dict__["parsed"] = response.json() if response.content.strip() else None
+            response.__dict__["parsed"] = response.json() if body.strip() else None
         except ValueError as exc:
             what = "something that is not JSON, or not all of it (a login or maintenance page?)"
             raise Unreachable(f"{where}: {status} with {what}") from exc
@@ -285,6 +294,11 @@ def _flatten(body: Any, name: str = "") -> list[str]:
 
 def _topic(key: str) -> str:
     return "" if key in ("error", "errors", "details", "description", "message") else key
+
+
+def _without_names(details: Iterable[str]) -> list[str]:
+    """Return the words of a helpdesk without those that name a customer."""
+    return [detail if not detail.lower().startswith("requester") else "requester: not accepted" for detail in details]
 
 
 def _said(response: requests.Response) -> str:

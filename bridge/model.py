@@ -165,6 +165,7 @@ class Directory:
     agents: Mapping[str, Agent]
     groups: Mapping[str, str]  # id -> name; only groups that can be assigned
     brands: Mapping[str, str] = field(default_factory=dict)  # id -> name
+    own_id: str | None = None  # the agent whose credentials we use: nobody who can be given a colleague's ticket
 
     def group_named(self, name: str) -> str | None:
         """Return the id of the group with this name, in any letter case."""
@@ -272,7 +273,8 @@ class Effect:
     generation: int = 0  # counts re-decisions of the same step
     change: Change = Change()
     seen_assignee_id: str | None = None  # who held the ticket when this was decided
-    person: str | None = None  # ALERT: whom to tell
+    person: str | None = None  # ALERT: whom to tell, by their name in rules.yaml
+    target: str | None = None  # ALERT: the address, channel or url at which they are told
     text: str | None = None  # ALERT: what
     not_before: datetime | None = None
 

@@ -1,0 +1,227 @@
+"""Putting it together: rules, secrets, store and connectors become an engine; one run over all accounts.
+
+`bridge` never imports a connector by name: the name in rules.yaml is the name of the file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import pkgutil
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import connectors
+from bridge import settings
+from bridge.connector import Connector, Tools
+from bridge.delivery import Delivery
+from bridge.engine import Engine
+from bridge.errors import (
+    BridgeError,
+    HelpdeskError,
+    RulesError,
+    SettingsError,
+    Throttled,
+)
+from bridge.http import BridgeSession, Budget
+from bridge.notify import Channels
+from bridge.rules import Account, Rules
+from bridge.store import Store
+
+log = logging.getLogger(__name__)
+
+RUN_WITHIN = timedelta(minutes=4)  # a run that still waits for rate limits then leaves the rest to the next one
+Clock = Callable[[], datetime]
+Sleep = Callable[[float], None]
+NO_CONNECTORS = frozenset({"sandbox"})
+
+
+def connector_names() -> list[str]:
+    """Return the helpdesks that there are: one file, or folder, each."""
+    return sorted(
+        module.name for module in pkgutil.iter_modules(connectors.__path__) if module.name not in NO_CONNECTORS
+    )
+
+
+def load_connector(name: str) -> ModuleType:
+    """Return the module of one helpdesk. Raises SettingsError naming those that exist."""
+    if name not in connector_names():
+        raise SettingsError(f"no connector {name!r}; there are: {', '.join(connector_names())}")
+    return importlib.import_module(f"connectors.{name}")
+
+
+class AccountMemory:
+    """What one account's connector remembers: values in the store, secrets in files with mode 0600."""
+
+    def __init__(self, store: Store, account: str, folder: Path, now: Clock) -> None:
+        self.store, self.account, self.folder, self.now = store, account, folder, now
+
+    def recall(self, name: str, max_age: timedelta | None = None) -> Any:
+        """Return what is remembered under *name*, or None if there is nothing or it is older than *max_age*."""
+        found = self.store.recall(self.account, name)
+        if found is None:
+            return None
+        value, at = found
+        return None if max_age is not None and self.now() - at > max_age else value
+
+    def remember(self, name: str, value: Any) -> None:
+        """Keep a JSON value."""
+        self.store.remember(self.account, name, value, self.now())
+
+    def recall_secret(self, name: str) -> str | None:
+        """Return a secret of this account, or None."""
+        return settings.read_private(self.folder / f"{self.account}.{name}")
+
+    def remember_secret(self, name: str, text: str) -> None:
+        """Keep a secret of this account."""
+        settings.write_private(self.folder / f"{self.account}.{name}", text)
+
+
+@dataclass
+class App:
+    """One installation at work."""
+
+    rules: Rules
+    folder: Path
+    store: Store
+    engine: Engine
+    delivery: Delivery
+    sessions: Mapping[str, BridgeSession]
+    now: Clock
+    sleep: Sleep
+    failures: dict[str, BridgeError] = field(default_factory=dict)
+
+    @property
+    def accounts(self) -> Sequence[str]:
+        """The names of the accounts, in the order of rules.yaml."""
+        return list(self.rules.accounts)
+
+    def run(self, since: datetime | None = None, within: timedelta = RUN_WITHIN) -> None:
+        """Poll, decide, tick and deliver for every account; trouble of one account leaves the others alone.
+
+        What went wrong stands in `failures` by account.
+        """
+        self.failures.clear()
+        self._check_names()
+        self.store.keep_rules(self.rules.hash, self.rules.text, self.now())
+        give_up_at = self.now() + within
+        polled: set[str] = set()
+        active = list(self.accounts)
+        while active and not self.engine.stopping():
+            ready = {account: self._attempt(account, since, polled) for account in active}
+            active = [account for account, at in ready.items() if at and at <= give_up_at]
+            if active:
+                self.sleep(max(0.0, (min(at for at in ready.values() if at) - self.now()).total_seconds()))
+        for account, session in self.sessions.items():
+            self.store.save_rate_state(account, session.budget.state())
+
+    def _attempt(self, account: str, since: datetime | None, polled: set[str]) -> datetime | None:
+        """Do what can be done now; return when to come back within this run, or None."""
+        engine = self.engine
+        try:
+            if account not in polled:
+                engine.poll(account, since)
+                polled.add(account)
+            engine.tick(account)
+            self._deliver(account)
+            while not engine.stopping() and engine.decide(account):
+                self._deliver(account)
+        except Throttled as exc:
+            log.warning("%s", exc, extra={"account": account})
+            self.failures[account] = exc
+            return exc.until
+        except HelpdeskError as exc:
+            log.error("%s", exc)
+            self.failures[account] = exc
+            self.store.put_account_state(account, failed_at=self.now().isoformat(), error=str(exc))
+            return None
+        self.failures.pop(account, None)
+        self.store.put_account_state(account, succeeded_at=self.now().isoformat(), error="")
+        return self.store.next_effect_at(account)
+
+    def _deliver(self, account: str) -> None:
+        while not self.engine.stopping() and self.delivery.deliver(account):
+            pass
+
+    def _check_names(self) -> None:
+        """Look up the names of groups and agents once for each rules.yaml. Raises RulesError for unknown ones."""
+        state = {account: self.store.account_state(account) for account in self.accounts}
+        if all(known.get("names_checked") == self.rules.hash for known in state.values()):
+            return
+        try:
+            directories = {account: desk.directory() for account, desk in self.engine.desks.items()}
+        except HelpdeskError as exc:
+            log.warning("names of groups and agents are not checked: %s", exc)
+            return
+        if problems := self.rules.unknown_names(directories):
+            raise RulesError(problems)
+        for account in self.accounts:
+            self.store.put_account_state(account, names_checked=self.rules.hash)
+
+
+@contextmanager
+def open_app(
+    rules: Rules,
+    env: Mapping[str, str],
+    *,
+    now: Clock = lambda: datetime.now(UTC),
+    sleep: Sleep = time.sleep,
+    stopping: Callable[[], bool] = lambda: False,
+    database_url: str | None = None,
+) -> Iterator[App]:
+    """Open the store and every account of *rules*. Raises SettingsError or StoreError."""
+    folder = settings.state_dir(env)
+    store = Store.open(database_url or settings.database_url(env, folder))
+    try:
+        desks: dict[str, Connector] = {}
+        sessions: dict[str, BridgeSession] = {}
+        for name, account in rules.accounts.items():
+            memory = AccountMemory(store, name, folder, now)
+            sessions[name] = _session(rules, store, name, now, sleep)
+            tools = Tools(sessions[name], memory, now, sleep, rules.needs(), rules.settings.directory_age)
+            desks[name] = _connect(name, account, rules, env, tools)
+        engine = Engine(rules, store, desks, now, _random_id, settings.customer_hasher(folder), stopping)
+        yield App(rules, folder, store, engine, Delivery(engine, channels(env)), sessions, now, sleep)
+    finally:
+        store.close()
+
+
+def channels(env: Mapping[str, str]) -> Channels:
+    """Return the ways to members of staff that the environment names."""
+    return Channels(
+        smtp_url=settings.program_secret(env, "smtp_url"),
+        mail_from=env.get("BRIDGE_MAIL_FROM", "recovery-bridge@localhost"),
+        slack_webhook=settings.program_secret(env, "slack_webhook"),
+        signing_secret=settings.program_secret(env, "notify_secret"),
+    )
+
+
+def _session(rules: Rules, store: Store, name: str, now: Clock, sleep: Sleep) -> BridgeSession:
+    budget = Budget(name, now, rules.settings.rate_share)
+    if state := store.rate_state(name):
+        budget.restore(state)
+    return BridgeSession(name, rules.accounts[name].url.rstrip("/"), budget, sleep=sleep)
+
+
+def _connect(name: str, account: Account, rules: Rules, env: Mapping[str, str], tools: Tools) -> Connector:
+    """Connect one account: each field of Config that holds a secret is looked up in the environment."""
+    module = load_connector(account.connector)
+    given: dict[str, Any] = {"account": name, "url": account.url}
+    for found in fields(module.Config):
+        if "Secret" in str(found.type):
+            given[found.name] = settings.secret(env, name, found.name)
+        elif found.name == "out_of_office":
+            given[found.name] = tuple(rules.settings.out_of_office)
+    connector: Connector = module.connect(module.Config(**given), tools)
+    return connector
+
+
+def _random_id() -> str:
+    return secrets.token_hex(4)

@@ -1,0 +1,95 @@
+"""Telling members of staff: e-mail over SMTP, a Slack-compatible webhook, or a signed webhook of your own.
+
+Where a message goes is the `notify` of a person in rules.yaml: an address, "#channel" or an https url. How it gets
+there is a secret of the program: BRIDGE_SMTP_URL (smtp://user:password@host:587 or smtps://...), BRIDGE_MAIL_FROM,
+BRIDGE_SLACK_WEBHOOK, BRIDGE_NOTIFY_SECRET (signs webhooks: X-Bridge-Signature, HMAC-SHA256 of the body in hex).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.message import EmailMessage
+from urllib.parse import unquote, urlsplit
+
+from bridge.connector import Secret
+from bridge.errors import BridgeError
+
+SECONDS = 15.0
+
+
+class NotToldError(BridgeError):
+    """A member of staff could not be told; the message says what to set or look at."""
+
+
+@dataclass(frozen=True)
+class Channels:
+    """The ways out of this program to members of staff."""
+
+    smtp_url: Secret | None = None
+    mail_from: str = "recovery-bridge@localhost"
+    slack_webhook: Secret | None = None
+    signing_secret: Secret | None = None
+
+    def tell(self, target: str, subject: str, text: str) -> None:
+        """Send one message. Raises NotToldError if it did not get through, or if the way there is not set up."""
+        way: Callable[[str, str, str], None] = self._mail
+        if target.startswith("#"):
+            way = self._slack
+        elif target.startswith("https://"):
+            way = self._webhook
+        way(target, subject, text)
+
+    def _mail(self, address: str, subject: str, text: str) -> None:
+        import smtplib
+
+        if self.smtp_url is None:
+            raise NotToldError(f"{_masked(address)}: no mail server; set BRIDGE_SMTP_URL")
+        message = EmailMessage()
+        message["From"], message["To"], message["Subject"] = self.mail_from, address, subject
+        message.set_content(text)
+        server = urlsplit(self.smtp_url.reveal())
+        kind = smtplib.SMTP_SSL if server.scheme == "smtps" else smtplib.SMTP
+        port = server.port or (465 if server.scheme == "smtps" else 587)
+        try:
+            with kind(server.hostname or "localhost", port, timeout=SECONDS) as client:
+                client.ehlo()
+                if server.scheme == "smtp" and client.has_extn("starttls"):
+                    client.starttls()
+                if server.username:
+                    client.login(unquote(server.username), unquote(server.password or ""))
+                client.send_message(message)
+        except (OSError, smtplib.SMTPException) as exc:
+            raise NotToldError(f"{_masked(address)}: the mail server did not take it ({type(exc).__name__})") from exc
+
+    def _slack(self, channel: str, subject: str, text: str) -> None:
+        if self.slack_webhook is None:
+            raise NotToldError(f"{channel}: no chat webhook; set BRIDGE_SLACK_WEBHOOK")
+        body = json.dumps({"channel": channel, "text": f"*{subject}*\n{text}"}).encode()
+        self._post(self.slack_webhook.reveal(), channel, body)
+
+    def _webhook(self, url: str, subject: str, text: str) -> None:
+        self._post(url, url, json.dumps({"subject": subject, "text": text}).encode())
+
+    def _post(self, url: str, called: str, body: bytes) -> None:
+        import requests
+
+        headers = {"Content-Type": "application/json", "User-Agent": "recovery-bridge"}
+        if self.signing_secret:
+            digest = hmac.new(self.signing_secret.reveal().encode(), body, hashlib.sha256).hexdigest()
+            headers["X-Bridge-Signature"] = f"sha256={digest}"
+        try:
+            answer = requests.post(url, data=body, headers=headers, timeout=SECONDS, allow_redirects=False)
+        except requests.RequestException as exc:
+            raise NotToldError(f"{called}: no answer ({type(exc).__name__})") from exc
+        if answer.status_code >= 300:
+            raise NotToldError(f"{called}: answered {answer.status_code}")
+
+
+def _masked(address: str) -> str:
+    """Return enough of an address to recognise it in a log."""
+    name, _, host = address.partition("@")
+    return f"{name[:2]}...@{host}"

@@ -1,0 +1,30 @@
+"""The rule language: the text of rules.yaml, checked and understood. These names are all that others need."""
+
+from bridge.rules.facts import Facts, facts_of
+from bridge.rules.language import LineTrace, Person, Rules, RuleTrace, Verdict
+from bridge.rules.loading import check, load, read
+from bridge.rules.notes import inert
+from bridge.rules.problems import Problem
+from bridge.rules.schema import Account, Goodwill, Ignore, Limits, Playbook, Rule, Settings
+
+__all__ = [
+    "Account",
+    "Facts",
+    "Goodwill",
+    "Ignore",
+    "Limits",
+    "LineTrace",
+    "Person",
+    "Playbook",
+    "Problem",
+    "Rule",
+    "RuleTrace",
+    "Rules",
+    "Settings",
+    "Verdict",
+    "check",
+    "facts_of",
+    "inert",
+    "load",
+    "read",
+]

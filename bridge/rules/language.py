@@ -1,0 +1,256 @@
+"""Rules: what rules.yaml means. Deciding about facts, explaining the decision, and what the file asks of the helpdesk.
+
+`ignore` first, then `rules` from top to bottom; the first match wins, and each rating gets exactly one verdict.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from bridge.connector import Needs
+from bridge.hours import Calendar
+from bridge.model import Category, Directory
+from bridge.rules.conditions import Choice, Comment, Condition, Line, Tags
+from bridge.rules.document import Document, Items, Map
+from bridge.rules.facts import Facts, fold
+from bridge.rules.notes import Note
+from bridge.rules.problems import Problem, Reporter, Spot, unknown
+from bridge.rules.schema import Account, Ignore, Limits, PersonEntry, PersonVariant, Playbook, Rule, RulesFile, Settings
+
+NamedPlace = tuple[Literal["group", "agent"], str, int, int]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the rules say about one rating: exactly one of three kinds, and why."""
+
+    kind: Literal["ignored", "matched", "no_rule"]
+    rule: Ignore | None  # a Rule if it matched, the entry of `ignore` if that did
+    reason: str
+
+
+@dataclass(frozen=True)
+class LineTrace:
+    """One condition of a rule: what it wanted, what it saw, and whether it held; None: not known."""
+
+    part: str  # when, unless, or "when, any 1"
+    field: str
+    wanted: str
+    seen: str
+    holds: bool | None
+
+
+@dataclass(frozen=True)
+class RuleTrace:
+    """One entry of `ignore` or `rules` with all its conditions; *matches* does not look at the entries above it."""
+
+    kind: Literal["ignore", "rule"]
+    name: str
+    matches: bool
+    lines: tuple[LineTrace, ...]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who a name of rules.yaml stands for: a group or an agent to assign to, and where to tell them."""
+
+    name: str
+    group: str | None = None
+    agent: str | None = None
+    notify: str | None = None
+
+
+class Rules:
+    """The rules of one file, ready to decide."""
+
+    def __init__(
+        self, *, text: str, name: str, document: Document, file: RulesFile, playbooks: Mapping[str, Playbook]
+    ) -> None:
+        self.text = text
+        self.path = name
+        self.document = document
+        self.hash = hashlib.sha256(text.encode()).hexdigest()[:12]
+        self.accounts: Mapping[str, Account] = file.accounts
+        self.settings: Settings = file.settings
+        self.limits: Limits = file.limits
+        self.people: Mapping[str, PersonEntry] = file.people
+        self.away = file.away
+        self.notes: Mapping[str, Note] = file.notes
+        self.playbooks = playbooks
+        self.ignore: tuple[Ignore, ...] = file.ignore
+        self.rules: tuple[Rule, ...] = file.rules
+        self._tests = [
+            (entry.when.matches, entry.unless.matches if entry.unless else None, Verdict(kind, entry, reason))
+            for entry, kind, reason in self._entries()
+        ]
+        self._no_rule = Verdict("no_rule", None, "no rule matches")
+
+    def _entries(self) -> Iterable[tuple[Ignore, Literal["ignored", "matched"], str]]:
+        for entry in self.ignore:
+            yield entry, "ignored", f'ignored by "{entry.name}"'
+        for rule in self.rules:
+            yield rule, "matched", f'matched "{rule.name}"'
+
+    # -------------------------------------------------------------- deciding
+    def decide(self, facts: Facts) -> Verdict:
+        """Return the first entry that the facts match; what is not known never matches."""
+        for matches, excepted, verdict in self._tests:
+            if matches(facts) and not (excepted is not None and excepted(facts)):
+                return verdict
+        return self._no_rule
+
+    def could_match(self, facts: Facts) -> bool:
+        """False only if no rule can match, whatever the facts of the ticket that are None turn out to be."""
+        if any(entry.unless is None and entry.when.certain(facts) for entry in self.ignore):
+            return False
+        return any(
+            rule.when.holds(facts) is not False and not (rule.unless is not None and rule.unless.certain(facts))
+            for rule in self.rules
+        )
+
+    def trace(self, facts: Facts) -> list[RuleTrace]:
+        """Return every entry in order with what each condition wanted and saw."""
+        return [_trace(entry, "ignore", facts) for entry in self.ignore] + [
+            _trace(rule, "rule", facts) for rule in self.rules
+        ]
+
+    # -------------------------------------------------------------- people, notes, time
+    def person(
+        self, name: str, group: str | None = None, brand: str | None = None, reason: str | None = None
+    ) -> Person:
+        """Return who *name* is for a ticket of this group, brand and reason; KeyError if nobody has the name."""
+        entry = self.people[name]
+        found: list[PersonVariant] = []
+        for variants, value in ((entry.per_reason, reason), (entry.per_brand, brand), (entry.per_group, group)):
+            found += [variant for key, variant in variants.items() if value is not None and fold(key) == fold(value)]
+        found.append(entry)
+        place = next((one for one in found if one.group or one.agent), entry)
+        notify = next((one.notify for one in found if one.notify), None)
+        return Person(name, place.group, place.agent, notify)
+
+    def is_away(self, email: str, moment: datetime) -> str | None:
+        """Return why an agent counts as absent on that day, or None."""
+        day = moment.astimezone(self.settings.timezone).date()
+        for away in self.away:
+            if away.agent.casefold() == email.casefold() and away.first <= day <= away.last:
+                return f"away from {away.first} to {away.last}"
+        return None
+
+    def note(self, name: str, values: Mapping[str, str | None]) -> str:
+        """Return a note with its placeholders filled; every value is made inert, and missing ones fall back."""
+        return self.notes[name].render(values)
+
+    def calendar(self) -> Calendar:
+        """Return the working hours, holidays and quiet hours of the settings."""
+        settings = self.settings
+        return Calendar(settings.timezone, settings.working_hours, settings.holidays, settings.quiet_hours)
+
+    # -------------------------------------------------------------- what the file asks of the helpdesk
+    def needs(self) -> Needs:
+        """Return what must be read beside the ticket itself, and the categories of rating that any rule could match."""
+        conditions = [condition for _, line in self._lines() for condition in line.conditions]
+        tags = [c for c in conditions if isinstance(c, Tags) and c.subject != "tags"]
+        return Needs(
+            customer_tags=frozenset[str]().union(*(c.every.union(c.never, *c.some) for c in tags)),
+            language=any(_asks_language(condition) for condition in conditions),
+            categories=frozenset(category for category in Category if self._could_take(category)),
+        )
+
+    def _lines(self) -> Iterable[tuple[str, Line]]:
+        for entry in (*self.ignore, *self.rules):
+            yield from entry.when.every_line("when")
+            yield from entry.unless.every_line("unless") if entry.unless else ()
+
+    def _could_take(self, category: Category) -> bool:
+        branches = (branch for rule in self.rules for branch in rule.when.branches())
+        return any(_allows(branch.get("category"), category) for branch in branches)
+
+    def names(self) -> list[NamedPlace]:
+        """Return every group and agent of the helpdesk that the file names, with line and column."""
+        return [(kind, name, spot.line, spot.column) for kind, name, spot in _names(self.document.data)]
+
+    def unknown_names(self, directories: Mapping[str, Directory]) -> list[Problem]:
+        """Return a problem for every group and agent that exists on none of the accounts, as their directories say."""
+        report = Reporter(self.path, self.text)
+        known = {
+            "group": {name for directory in directories.values() for name in directory.groups.values()},
+            "agent": {agent.email for directory in directories.values() for agent in directory.agents.values()},
+        }
+        folded = {kind: {fold(name) for name in names} for kind, names in known.items()}
+        for kind, name, spot in _names(self.document.data) if directories else ():
+            if fold(name) not in folded[kind]:
+                report.error(spot, *unknown(f"{kind} of the helpdesk", name, known[kind]))
+        return report.problems
+
+
+def _trace(entry: Ignore, kind: Literal["ignore", "rule"], facts: Facts) -> RuleTrace:
+    blocks = [("when", entry.when)] + ([("unless", entry.unless)] if entry.unless else [])
+    lines = tuple(
+        LineTrace(part, line.field, line.wanted, line.seen(facts), line.holds(facts))
+        for name, block in blocks
+        for part, line in block.every_line(name)
+    )
+    excepted = entry.unless is not None and entry.unless.holds(facts) is True
+    return RuleTrace(kind, entry.name, entry.when.holds(facts) is True and not excepted, lines)
+
+
+def _asks_language(condition: Condition) -> bool:
+    if isinstance(condition, Comment):
+        return any(words.per_language for words in condition.mentions)
+    return condition.subject == "language"
+
+
+def _allows(condition: Condition | None, category: Category) -> bool:
+    return not isinstance(condition, Choice) or condition.yes is None or category.value in condition.yes
+
+
+# ------------------------------------------------------------------ names of the helpdesk, with their places
+def _names(data: Any) -> list[tuple[Literal["group", "agent"], str, Spot]]:
+    found: list[tuple[Literal["group", "agent"], str, Spot]] = []
+    for entry in _maps(data.get("away")):
+        found += _place_names(entry)
+    for entry in _maps(data.get("people")):
+        found += _place_names(entry)
+        for key in ("per_group", "per_brand", "per_reason"):
+            variants = entry.get(key)
+            if key == "per_group" and isinstance(variants, Map):
+                found += [("group", name, spot) for name, spot in variants.key_spots.items()]
+            for variant in _maps(variants):
+                found += _place_names(variant)
+    for section in ("ignore", "rules"):
+        for entry in _maps(data.get(section)):
+            for block in (entry.get("when"), entry.get("unless")):
+                found += _condition_names(block)
+    return found
+
+
+def _maps(section: Any) -> list[Map]:
+    values = section.values() if isinstance(section, Map) else section or ()
+    return [value for value in values if isinstance(value, Map)]
+
+
+def _place_names(entry: Map) -> list[tuple[Literal["group", "agent"], str, Spot]]:
+    kinds: tuple[Literal["group", "agent"], ...] = ("group", "agent")
+    return [(kind, entry[kind], entry.value_spots[kind]) for kind in kinds if kind in entry]
+
+
+def _condition_names(block: Any) -> list[tuple[Literal["group", "agent"], str, Spot]]:
+    if not isinstance(block, Map):
+        return []
+    found: list[tuple[Literal["group", "agent"], str, Spot]] = []
+    for inner in block.get("any") or ():
+        found += _condition_names(inner)
+    value = block.get("group")
+    if isinstance(value, str):
+        found.append(("group", value, block.value_spots["group"]))
+    lists = value.values() if isinstance(value, Map) else [value]
+    for items in lists:
+        if isinstance(items, Items):
+            found += [("group", item, spot) for item, spot in zip(items, items.value_spots, strict=True)]
+        elif isinstance(value, Map) and isinstance(items, str):
+            found.append(("group", items, next(spot for key, spot in value.value_spots.items() if value[key] is items)))
+    return found

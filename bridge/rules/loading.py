@@ -1,0 +1,290 @@
+"""Text of rules.yaml -> Rules, or every problem of it at once.
+
+Structure is read by `document`, shape by `schema`; here pydantic's errors become problems with a place, in our words.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from bridge.errors import RulesError
+from bridge.rules.document import MAX_SIZE, Document, Items, Loc, Map, compose
+from bridge.rules.language import Rules
+from bridge.rules.problems import MOST_PROBLEMS, Problem, Reporter, Spot, nearest, unknown
+from bridge.rules.schema import ACCOUNT_NAME, Playbook, RulesFile
+from bridge.rules.values import Known
+
+_SECTIONS = ("accounts", "people", "notes", "playbooks")
+_WANTS_KEYS = ("model_type", "dict_type")
+_ADVICE = {  # pydantic's type of error -> what to write instead
+    **dict.fromkeys(_WANTS_KEYS, 'lines of the form "key: value" are wanted here'),
+    **dict.fromkeys(("greater_than_equal", "less_than_equal", "int_type"), "a whole number from 1 is wanted here"),
+    "tuple_type": "a list is wanted here, like [one, two]",
+    "too_short": "at least one is wanted here",
+}
+
+
+def check(text: str, name: str = "rules.yaml") -> tuple[Rules | None, list[Problem]]:
+    """Find every problem of a rules file, errors and warnings; without errors the rules come with them."""
+    from bridge.rules.lint import lint
+
+    report = Reporter(name, text)
+    rules = _build(text, report)
+    if rules is not None:
+        lint(rules, report)
+    problems = report.problems
+    return (None if any(not problem.is_warning for problem in problems) else rules), problems
+
+
+def load(path: str | Path) -> Rules:
+    """Read a rules file; raises RulesError with every problem that makes it unusable."""
+    text = read(path)
+    report = Reporter(str(path), text)
+    rules = _build(text, report)
+    if rules is None:
+        raise RulesError(report.problems)
+    return rules
+
+
+def read(path: str | Path) -> str:
+    """Read the text of a rules file, and of a huge one only the beginning; raises RulesError if it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(4 * MAX_SIZE + 4).decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = exc.object.count(b"\n", 0, exc.start) + 1
+        raise RulesError([Problem(str(path), line, 1, "this line is not UTF-8; save the file as UTF-8")]) from exc
+    except FileNotFoundError as exc:
+        raise RulesError([f"{path}: no such file; name it with --rules, or let `init` write one"]) from exc
+    except OSError as exc:
+        raise RulesError([f"{path}: cannot be read: {exc.strerror}"]) from exc
+
+
+def _build(text: str, report: Reporter) -> Rules | None:
+    with _without_collecting_garbage():
+        document = compose(text, report)
+        if document is None:
+            return None
+        file = _validated(document, report)
+        if file is None or report.problems:
+            return None
+        playbooks = _complete(file.playbooks)
+        _check_people(file, document, report)
+        if report.problems:
+            return None
+        return Rules(text=text, name=report.name, document=document, file=file, playbooks=playbooks)
+
+
+@contextmanager
+def _without_collecting_garbage() -> Iterator[None]:
+    """Pause the garbage collector: loading makes many objects and drops none (measured: a third of the time)."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _validated(document: Document, report: Reporter) -> RulesFile | None:
+    if not isinstance(document.data, Map):
+        report.error(document.top, "a rules file consists of sections: version, accounts, playbooks, rules, ...")
+        return None
+    given = {key: value for key, value in document.data.items() if value is not None}
+    known = Known(report, {section: _names(given.get(section)) for section in _SECTIONS})
+    file = None
+    try:
+        file = RulesFile.model_validate(given, context=known)
+    except ValidationError as exc:
+        _translate(exc.errors(include_url=False), document, report)
+    _check_names(given, report)
+    _check_likes(given.get("playbooks"), report)
+    return file
+
+
+def _names(section: Any) -> tuple[str, ...]:
+    return tuple(section) if isinstance(section, Map) else ()
+
+
+# ------------------------------------------------------------------ what the models cannot see
+def _check_names(given: Mapping[str, Any], report: Reporter) -> None:
+    """Report account names that cannot be environment variables, and names of rules that stand twice."""
+    accounts = given.get("accounts")
+    if isinstance(accounts, Map):
+        for name in accounts:
+            if not ACCOUNT_NAME.fullmatch(name):
+                advice = "an account's name becomes part of environment variables: letters, digits and _ only"
+                report.error(accounts.key_spots[name], advice)
+        _refuse_twins([(name, accounts.key_spots[name]) for name in accounts], "account", report)
+    entries = [entry for section in ("ignore", "rules") for entry in _items(given.get(section))]
+    named = [entry for entry in entries if isinstance(entry.get("name"), str)]
+    _refuse_twins([(entry["name"], entry.value_spots["name"]) for entry in named], "entry", report)
+
+
+def _check_people(file: RulesFile, document: Document, report: Reporter) -> None:
+    """Report people to whom tickets are assigned without a group or an agent to assign them to."""
+    assigned = {name: key for key, book in file.playbooks.items() for name, what in book.people if what == "assign"}
+    for name, playbook in assigned.items():
+        if name in file.people and not file.people[name].can_be_assigned:
+            advice = f'playbook "{playbook}" assigns tickets to "{name}": write a group or an agent here'
+            report.error(document.key_spot(("people", name)), advice)
+
+
+def _refuse_twins(names: list[tuple[str, Spot]], what: str, report: Reporter) -> None:
+    seen: dict[str, Spot] = {}
+    for name, spot in names:
+        first = seen.setdefault(name.strip().casefold(), spot)
+        if first is not spot:
+            report.error(spot, f'there is an {what} "{name}" in line {first.line} already; give this one another name')
+
+
+def _items(section: Any) -> list[Map]:
+    return [item for item in section if isinstance(item, Map)] if isinstance(section, Items) else []
+
+
+def _check_likes(playbooks: Any, report: Reporter) -> None:
+    """Report a `like` that names no playbook, or leads back to where it began."""
+    if not isinstance(playbooks, Map):
+        return
+    parents = {name: book.get("like") for name, book in playbooks.items() if isinstance(book, Map)}
+    for name, parent in parents.items():
+        if not isinstance(parent, str):
+            continue
+        spot = playbooks[name].value_spots["like"]
+        if parent not in playbooks:
+            report.error(spot, *unknown("playbook", parent, (other for other in playbooks if other != name)))
+        elif _leads_back(name, parents):
+            report.error(spot, f'"{name}" is like itself; a chain of like must end at a playbook without one')
+
+
+def _leads_back(name: str, parents: Mapping[str, Any]) -> bool:
+    seen, here = {name}, parents.get(name)
+    while isinstance(here, str) and here in parents:
+        if here == name:
+            return True
+        if here in seen:
+            return False
+        seen.add(here)
+        here = parents[here]
+    return False
+
+
+def _complete(playbooks: Mapping[str, Playbook]) -> dict[str, Playbook]:
+    """Give every playbook the keys of the one it is like; whole keys, and its own win."""
+    done: dict[str, Playbook] = {}
+    for name in playbooks:
+        chain = [name]
+        while (parent := playbooks[chain[-1]].like) is not None and parent not in done:
+            chain.append(parent)
+        for link in reversed(chain):
+            book = playbooks[link]
+            if book.like is None:
+                done[link] = book
+                continue
+            own = {key: getattr(book, key) for key in book.model_fields_set}
+            done[link] = done[book.like].model_copy(update=own)
+    return done
+
+
+# ------------------------------------------------------------------ pydantic's errors in our words
+def _translate(errors: list[ErrorDetails], document: Document, report: Reporter) -> None:
+    report.leave_out(len(errors) - MOST_PROBLEMS)
+    errors = errors[:MOST_PROBLEMS]
+    misspelt = set()
+    for error in errors:
+        if error["type"] == "extra_forbidden":
+            misspelt.add(_unknown_key(error["loc"], document, report))
+    for error in errors:
+        loc = error["loc"]
+        if error["type"] == "missing":
+            if loc not in misspelt:
+                spot = document.spot(loc[:-1])
+                report.missing(spot, f'{_owner(loc[:-1])}: the key "{loc[-1]}" is missing here')
+        elif error["type"] != "extra_forbidden":
+            _one(error, document, report)
+
+
+def _one(error: ErrorDetails, document: Document, report: Reporter) -> None:
+    loc, ctx = error["loc"], error.get("ctx", {})
+    if loc and loc[-1] == "[key]":
+        report.error(document.key_spot(loc[:-1]), ctx.get("advice", "this key cannot be used as a name"))
+        return
+    spot = document.spot(loc)
+    if error["type"] == "advice":
+        if ctx["key"]:
+            spot = document.spot((*loc, ctx["key"]))
+        elif ctx["piece"]:
+            spot = report.find(ctx["piece"], spot)
+        report.error(spot, ctx["advice"], ctx["suggestion"])
+        return
+    message, suggestion = _wording(error, str(loc[-1]) if loc else "")
+    report.error(spot, message, suggestion)
+
+
+def _wording(error: ErrorDetails, name: str) -> tuple[str, str | None]:
+    kind, value = error["type"], error["input"]
+    if kind in ("literal_error", "enum"):
+        return _not_one_of(name, value, re.findall(r"'([^']*)'|(\d+)", error["ctx"]["expected"]))
+    if kind in _WANTS_KEYS and isinstance(value, str) and re.match(r"[a-z_]+:\S", value):
+        return "put a space after the colon", None
+    advice = _ADVICE.get(kind, f"{error['msg'][:1].lower()}{error['msg'][1:]}")
+    return f"{name}: {advice}", None
+
+
+def _not_one_of(name: str, value: Any, found: list[tuple[str, str]]) -> tuple[str, str | None]:
+    expected = [word or number for word, number in found]
+    if not isinstance(value, str):
+        shown = "a missing value" if value is None else str(value).lower()
+        return f"{name}: {shown[:40]} is not possible; write {' or '.join(expected)}", None
+    suggestion = nearest(value, expected)
+    if suggestion:
+        return f'unknown {name} "{value}", did you mean "{suggestion}"?', suggestion
+    return f'unknown {name} "{value}"; write one of: {", ".join(expected)}', None
+
+
+def _owner(loc: Loc) -> str:
+    return " ".join(str(step) for step in loc[-2:] if isinstance(step, str)) or "rules.yaml"
+
+
+def _unknown_key(loc: Loc, document: Document, report: Reporter) -> Loc:
+    """Report an unknown key; return the place of the key that it was probably meant to be."""
+    *parents, key = loc
+    holder = document.at(tuple(parents))
+    spot = document.key_spot(loc)
+    if re.match(r"[a-z_]+:\S", str(key)):
+        report.error(spot, "put a space after the colon")
+        return (*parents, str(key).partition(":")[0])
+    if isinstance(holder, Map) and holder.in_braces and holder[str(key)] is None:
+        report.error(spot, f'"{key}" became a key of its own; inside {{ }} put text that has a comma in quotes')
+        return loc
+    message, suggestion = unknown("key", str(key), _keys_at(tuple(parents)))
+    report.error(spot, message, suggestion)
+    return (*parents, suggestion or key)
+
+
+def _keys_at(loc: Loc) -> list[str]:
+    """Return the keys that are possible at a place, by walking the models."""
+    model: Any = RulesFile
+    for step in loc:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            model = next(info.annotation for key, info in model.model_fields.items() if (info.alias or key) == step)
+            model = _without_none(model)
+        else:
+            model = get_args(model)[1 if get_origin(model) is dict else 0]
+    return [info.alias or key for key, info in model.model_fields.items()]
+
+
+def _without_none(annotation: Any) -> Any:
+    if get_origin(annotation) in (Union, UnionType):
+        return next(part for part in get_args(annotation) if part is not type(None))
+    return annotation

@@ -1,0 +1,129 @@
+"""Notes that agents read: `{field|fallback}` from a fixed list, filled in one pass, never scanned again.
+
+What customers wrote is data: `inert` makes it harmless plain text. Escaping for HTML is the connector's job.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bridge.rules.problems import unknown
+
+PLACEHOLDERS: Mapping[str, str] = {
+    "customer_first_name": "the first name of the requester",
+    "customer_name": "the name of the requester",
+    "rating_text": "the rating in words, such as bad (1 of 5)",
+    "comment": "what the customer wrote",
+    "reason": "the reason that the customer picked",
+    "reply_by": "when the customer should have an answer",
+    "goodwill_left": "what may still be offered without asking",
+    "bad_ratings_90d": "this customer's bad ratings in so many days; any number of days",
+    "original_agent": "who had the ticket when it was rated",
+    "assignee": "who has it now",
+    "ticket_id": "the number of the ticket",
+    "ticket_subject": "its subject",
+    "rule": "the rule that matched",
+    "playbook": "the playbook that is followed",
+    "severity": "low, normal, high or critical",
+    "brand": "the brand or product",
+    "group": "the group that has the ticket",
+    "channel": "how the ticket came in",
+    "account": "the helpdesk's name in this file",
+}
+LONGEST_NOTE = 10_000  # characters, as written
+LONGEST_VALUE = 4_000  # characters of one value in a note
+
+_PLACEHOLDER = re.compile(r"\{([^{}|]*)(?:\|([^{}]*))?\}")
+_BAD_RATINGS = re.compile(r"bad_ratings_[1-9][0-9]{0,3}d")
+_TEMPLATE_BRACES = re.compile(r"\{(?=[{%])|[}%](?=\})")
+_LINK = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*):(?=//)")
+_BARE_LINK = re.compile(r"\b(www)\.", re.IGNORECASE)
+
+
+class NoteError(ValueError):
+    """A note cannot be used; *piece* is the part of its text that is wrong."""
+
+    def __init__(self, message: str, piece: str, suggestion: str | None = None) -> None:
+        super().__init__(message)
+        self.piece = piece
+        self.suggestion = suggestion
+
+
+@dataclass(frozen=True)
+class Note:
+    """A note as text and placeholders: *parts* are texts, or (field, fallback)."""
+
+    parts: tuple[str | tuple[str, str], ...]
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The names of all placeholders."""
+        return frozenset(part[0] for part in self.parts if isinstance(part, tuple))
+
+    def render(self, values: Mapping[str, str | None]) -> str:
+        """Fill the placeholders; an empty or missing value becomes the fallback, and every value is made inert."""
+        filled = []
+        for part in self.parts:
+            if isinstance(part, str):
+                filled.append(part)
+            else:
+                filled.append(inert(values.get(part[0]) or "", LONGEST_VALUE) or part[1])
+        return _break_braces("".join(filled))
+
+
+def parse_note(text: str) -> Note:
+    """Read the text of a note; raises NoteError for an unknown placeholder or a brace on its own."""
+    if len(text) > LONGEST_NOTE:
+        raise NoteError(f"the note has {len(text):,} characters; at most {LONGEST_NOTE:,}", text)
+    if "{{" in text or "{%" in text:
+        raise NoteError("placeholders of the helpdesk are not used here; write {ticket_id}, with single braces", "{{")
+    parts: list[str | tuple[str, str]] = []
+    end = 0
+    for found in _PLACEHOLDER.finditer(text):
+        parts.append(_without_braces(text[end : found.start()]))
+        parts.append((_known(found[1].strip(), found[0]), (found[2] or "").strip()))
+        end = found.end()
+    parts.append(_without_braces(text[end:]))
+    return Note(tuple(part for part in parts if part))
+
+
+def _known(name: str, written: str) -> str:
+    if name in PLACEHOLDERS or _BAD_RATINGS.fullmatch(name):
+        return name
+    message, suggestion = unknown("placeholder", name, PLACEHOLDERS)
+    raise NoteError(message, written, suggestion)
+
+
+def _without_braces(text: str) -> str:
+    brace = re.search(r"[{}][^\n]{0,20}", text)
+    if brace:
+        advice = f"a {brace[0][0]} on its own; a placeholder is written {{customer_name|fallback}}"
+        raise NoteError(advice, brace[0])
+    return text
+
+
+def inert(text: str, limit: int = 500) -> str:
+    """Make a customer's words harmless plain text of one line and at most *limit* characters.
+
+    Control and invisible characters go, spacing collapses, helpdesk placeholders are broken up and links defanged.
+    """
+    roughly = text[: limit * 20]  # bounds the work; what spacing and invisible characters take up is not text
+    plain = " ".join("".join(map(_visible, roughly)).split())
+    plain = _BARE_LINK.sub(r"\1[.]", _LINK.sub(r"\1[:]", plain))
+    plain = _break_braces(plain)
+    if len(plain) <= limit and len(roughly) == len(text):
+        return plain
+    return plain[: max(0, limit - 1)].rstrip() + "\N{HORIZONTAL ELLIPSIS}" if limit > 0 else ""
+
+
+def _visible(character: str) -> str:
+    if character.isspace():
+        return " "
+    return "" if unicodedata.category(character) in ("Cc", "Cf", "Cs") else character
+
+
+def _break_braces(text: str) -> str:
+    return _TEMPLATE_BRACES.sub(lambda found: f"{found[0]} ", text)

@@ -1,0 +1,271 @@
+"""The shape of rules.yaml as pydantic models: every key, its type and its default.
+
+A key that is not here is a mistake. The models are frozen and are what the rest of the program reads.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from bridge.hours import ALL_DAY
+from bridge.model import Severity
+from bridge.rules.values import (
+    AccountUrl,
+    Conditions,
+    Day,
+    Duration,
+    Email,
+    Holidays,
+    MoneyLimit,
+    MoneyText,
+    Name,
+    NeededVersion,
+    NoteName,
+    NoteText,
+    NotifyTarget,
+    PersonName,
+    PlaybookName,
+    QuietHours,
+    RateLimit,
+    Rung,
+    Share,
+    Tag,
+    WeekHours,
+    WholeNumber,
+    Zone,
+    wrong,
+)
+
+ACCOUNT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,30}")
+
+
+class Part(BaseModel):
+    """A part of rules.yaml: frozen, and no key but its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# ------------------------------------------------------------------ the basics
+class Account(Part):
+    """One helpdesk."""
+
+    connector: Name
+    url: AccountUrl
+
+
+class Settings(Part):
+    """How the bridge behaves as a whole."""
+
+    mode: Literal["shadow", "live"] = "shadow"
+    surveys: Literal["off", "listed", "everyone"] = "off"
+    survey_list: tuple[Email, ...] = ()
+    timezone: Zone = Field(default_factory=lambda: ZoneInfo("UTC"))
+    working_hours: WeekHours = (ALL_DAY,) * 7
+    holidays: Holidays = frozenset()
+    quiet_hours: QuietHours | None = None
+    confirm_after: Duration = timedelta(minutes=15)  # a bad rating without a word stays unconfirmed for so long
+    max_open: WholeNumber = 5  # recoveries per agent
+    absent_after: Duration = timedelta(hours=8)  # of working time, with presence unchanged
+    settle: Duration = timedelta(minutes=10)
+    rate_share: Share = 0.5  # of the helpdesk's rate limit
+    directory_age: Duration = timedelta(hours=1)
+    out_of_office: tuple[Name, ...] = ("agent_ooo",)  # tags or user fields of agents that mean absent
+
+    @model_validator(mode="after")
+    def _listed_needs_a_list(self) -> Self:
+        if self.surveys == "listed" and not self.survey_list:
+            raise wrong("listed needs the addresses: write survey_list: [test@example.com]", key="surveys")
+        return self
+
+
+class Limits(Part):
+    """What always holds for new recoveries; None is no limit."""
+
+    tickets_per_hour: WholeNumber | None = None
+    writes_per_ticket_per_day: WholeNumber | None = None
+    recoveries_per_ticket: WholeNumber | None = None
+    surveys_per_customer: RateLimit | None = None
+    goodwill_per_ticket: MoneyText | None = None
+    goodwill_per_customer: MoneyLimit | None = None
+
+
+# ------------------------------------------------------------------ people and notes
+class PersonVariant(Part):
+    """Who a name stands for, for one group, brand or reason; what is left out stays as it is."""
+
+    group: Name | None = None
+    agent: Email | None = None
+    notify: NotifyTarget | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.group and self.agent:
+            raise wrong("write group or agent, not both", key="agent")
+        if not self.model_fields_set:
+            raise wrong("nobody is named here; write a group, an agent or notify")
+        return self
+
+
+class PersonEntry(PersonVariant):
+    """Who a name of rules.yaml is in the helpdesk, and where to tell them."""
+
+    per_group: dict[Name, PersonVariant] = {}
+    per_brand: dict[Name, PersonVariant] = {}
+    per_reason: dict[Name, PersonVariant] = {}
+
+    @property
+    def can_be_assigned(self) -> bool:
+        """True if there is a group or an agent, at least for some tickets."""
+        return any(entry.group or entry.agent for entry in self.variants)
+
+    @property
+    def can_be_told(self) -> bool:
+        """True if there is somewhere to tell them, at least for some tickets."""
+        return any(entry.notify or entry.agent for entry in self.variants)
+
+    @property
+    def variants(self) -> list[PersonVariant]:
+        """The entry itself and all its variants."""
+        return [self, *self.per_group.values(), *self.per_brand.values(), *self.per_reason.values()]
+
+
+class Away(Part):
+    """An agent is away from the first to the last day, both included."""
+
+    agent: Email
+    first: Day = Field(alias="from")
+    last: Day = Field(alias="to")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.last < self.first:
+            raise wrong("to is before from", key="to")
+        return self
+
+
+# ------------------------------------------------------------------ playbooks
+class Goodwill(Part):
+    """What an agent may offer, and from which amount on whose approval is needed."""
+
+    up_to: MoneyText
+    approval_above: MoneyText | None = None
+    approved_by: PersonName | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.approval_above is None:
+            return self
+        if self.approved_by is None:
+            raise wrong("approval_above needs approved_by, with a name of people", key="approval_above")
+        if self.approval_above.currency != self.up_to.currency:
+            raise wrong("up_to and approval_above are in two currencies; use one", key="approval_above")
+        return self
+
+
+class AssignTo(Part):
+    """Whom the ticket goes to."""
+
+    assign: PersonName
+
+
+class Otherwise(Part):
+    """What happens when a deadline passes: exactly one of these."""
+
+    remind: Literal["assignee"] | None = None
+    assign: PersonName | None = None
+    notify: PersonName | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            raise wrong("write one of: {remind: assignee}, {assign: NAME}, {notify: NAME}")
+        return self
+
+
+class Deadline(Part):
+    """Within so much working time until something happened, otherwise this."""
+
+    within: Duration
+    until: Literal["acknowledged", "replied", "solved"]
+    otherwise: Otherwise
+
+
+class CheckIn(Part):
+    """A task for the owner, so long after the recovery is solved."""
+
+    after: Duration
+
+
+class Survey(Part):
+    """The second question."""
+
+    after: Duration  # from the day the recovery is solved
+    answer_within: Duration = timedelta(days=7)
+    if_still_bad: AssignTo | None = None
+
+
+class Playbook(Part):
+    """How it is made right."""
+
+    like: str | None = None
+    ticket: Literal["reopen", "follow_up", "note_only"] = "reopen"
+    archived: Literal["alert", "new_ticket"] = "alert"
+    assign_to_first_available: tuple[Rung, ...] = ("original_agent", "same_team")
+    priority: Literal["low", "normal", "high", "urgent"] | None = None
+    tags: tuple[Tag, ...] = ()
+    note: NoteName | None = None
+    notify: PersonName | None = None
+    goodwill: Goodwill | None = None
+    deadlines: tuple[Deadline, ...] = ()
+    check_in: CheckIn | None = None
+    survey: Survey | None = None
+
+    @property
+    def people(self) -> list[tuple[str, str]]:
+        """The people that it names, each with what for: assign, notify or approve."""
+        found: list[tuple[str | None, str]] = [(rung, "assign") for rung in self.assign_to_first_available]
+        for deadline in self.deadlines:
+            found += [(deadline.otherwise.assign, "assign"), (deadline.otherwise.notify, "notify")]
+        found.append((self.notify, "notify"))
+        if self.goodwill:
+            found.append((self.goodwill.approved_by, "approve"))
+        if self.survey and self.survey.if_still_bad:
+            found.append((self.survey.if_still_bad.assign, "assign"))
+        return [(name, what) for name, what in found if name]
+
+
+# ------------------------------------------------------------------ which tickets
+class Ignore(Part):
+    """Ratings that are left alone."""
+
+    name: Name
+    when: Conditions
+    unless: Conditions | None = None
+
+
+class Rule(Ignore):
+    """Which ratings are recovered, how seriously and by which playbook."""
+
+    severity: Severity = Severity.NORMAL
+    playbook: PlaybookName
+
+
+class RulesFile(Part):
+    """The whole of rules.yaml."""
+
+    version: Literal[1]
+    needs: NeededVersion | None = None
+    accounts: dict[Name, Account] = Field(min_length=1)
+    settings: Settings = Field(default_factory=Settings)
+    limits: Limits = Field(default_factory=Limits)
+    people: dict[Name, PersonEntry] = {}
+    away: tuple[Away, ...] = ()
+    notes: dict[Name, NoteText] = {}
+    playbooks: dict[Name, Playbook] = {}
+    ignore: tuple[Ignore, ...] = ()
+    rules: tuple[Rule, ...] = Field(min_length=1)

@@ -1,0 +1,373 @@
+"""The small texts of rules.yaml: durations, money, addresses, hours, dates; each reader says what it wanted instead.
+
+The readers are pydantic validators: what they raise ends in one problem at the place of the value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import date, time, timedelta
+from decimal import Decimal
+from ipaddress import ip_address
+from itertools import pairwise
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field, ValidationInfo
+from pydantic_core import PydanticCustomError, core_schema
+
+from bridge import __version__
+from bridge.hours import MIDNIGHT, Hours, PublicHolidays, parse_duration
+from bridge.rules.conditions import Block
+from bridge.rules.document import Items, Map
+from bridge.rules.fields import read_block
+from bridge.rules.notes import Note, NoteError, parse_note
+from bridge.rules.problems import Reporter, unknown
+
+LONGEST_TAG = 32  # characters: Freshdesk takes no more
+
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_EMAIL = re.compile(r"[^@\s<>,;\"()]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+_CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
+_MONEY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,2})?) ([A-Z]{3})")
+_COUNTRY = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,6})?")
+
+
+@dataclass(frozen=True)
+class Known:
+    """The names that a rules file defines, for the checks of what refers to them; *report* takes problems."""
+
+    report: Reporter
+    names: Mapping[str, Collection[str]] = field(default_factory=dict)  # accounts, people, notes, playbooks
+
+
+@dataclass(frozen=True)
+class Money:
+    """An amount in one currency."""
+
+    amount: Decimal
+    currency: str
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency}"
+
+
+@dataclass(frozen=True)
+class CountWithin:
+    """So many in so long."""
+
+    count: int
+    within: timedelta
+
+
+@dataclass(frozen=True)
+class MoneyWithin:
+    """So much money in so long."""
+
+    money: Money
+    within: timedelta
+
+
+def wrong(
+    message: str, suggestion: str | None = None, *, key: str | None = None, piece: str | None = None
+) -> PydanticCustomError:
+    """Make the error that says in *message* what to write instead.
+
+    Its place is the value that is read; more exactly the value of *key* in it, or this *piece* of its text.
+    """
+    found = {"advice": message, "suggestion": suggestion, "key": key, "piece": piece}
+    return PydanticCustomError("advice", "{advice}", found)
+
+
+def _text(value: Any, like: str) -> str:
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    if isinstance(value, bool | int | float):
+        shown = str(value).lower()
+        raise wrong(f'{shown} is not text here; write it like {like}, or put it in quotes: "{shown}"')
+    if value is None:
+        raise wrong(f"a value is missing here; write it like {like} (text that begins with # needs quotes)")
+    raise wrong(f"text is wanted here, like {like}")
+
+
+def _duration(value: Any) -> timedelta:
+    try:
+        return parse_duration(_text(value, "30m, 4h or 2d"))
+    except ValueError as exc:
+        raise wrong(str(exc)) from exc
+
+
+def _email(value: Any) -> str:
+    text = _text(value, "ana@example.com")
+    if not _EMAIL.fullmatch(text):
+        raise wrong(f'"{text}" is not an e-mail address; write it like ana@example.com')
+    return text
+
+
+def _notify(value: Any) -> str:
+    text = _text(value, 'ana@example.com, "#channel" or an https address')
+    if _EMAIL.fullmatch(text) or re.fullmatch(r"#[^\s#]{1,80}", text):
+        return text
+    if text.lower().startswith(("http:", "https:")):
+        return _url(text)
+    raise wrong(f'"{text}" cannot be notified; write an e-mail address, "#channel" or an https address')
+
+
+def _url(value: Any) -> str:
+    text = _text(value, "https://acme.zendesk.com")
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError as exc:
+        raise wrong("this is not an address; write it like https://acme.zendesk.com") from exc
+    if not host or any(character.isspace() for character in text):
+        raise wrong("this is not an address; write it like https://acme.zendesk.com")
+    if parts.username or parts.password:
+        raise wrong("no secret belongs in this file; take the part before @ out of the address")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+        raise wrong("write an https address; plain http is only for a loopback address such as 127.0.0.1")
+    return text.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _account_url(value: Any) -> str:
+    text = _url(value)
+    parts = urlsplit(text)
+    if parts.path or parts.query or parts.fragment:
+        raise wrong(f"only the host belongs here: {parts.scheme}://{parts.netloc}")
+    return text
+
+
+def _money(value: Any) -> Money:
+    text = _text(value, "20 EUR")
+    found = _MONEY.fullmatch(text)
+    if not found:
+        raise wrong(f'"{text}" is not an amount; write it like 20 EUR')
+    return Money(Decimal(found[1]), found[2])
+
+
+def _within(value: Any, like: str) -> tuple[str, timedelta]:
+    text = _text(value, like)
+    first, between, last = text.partition(" in ")
+    if not between:
+        raise wrong(f'"{text}" is not understood; write it like {like}')
+    return first.strip(), _duration(last)
+
+
+def _count_within(value: Any) -> CountWithin:
+    count, within = _within(value, "1 in 30d")
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", count):
+        raise wrong(f'"{value}" is not understood; write it like 1 in 30d')
+    return CountWithin(int(count), within)
+
+
+def _money_within(value: Any) -> MoneyWithin:
+    money, within = _within(value, "120 EUR in 90d")
+    return MoneyWithin(_money(money), within)
+
+
+def _tag(value: Any) -> str:
+    text = _text(value, "csat-recovery")
+    if re.search(r"[\s,]", text):
+        right = re.sub(r"[\s,]+", "-", text)
+        raise wrong(f'a tag has no spaces or commas; write "{right}"', right)
+    if len(text) > LONGEST_TAG:
+        raise wrong(f"this tag has {len(text)} characters; Freshdesk takes at most {LONGEST_TAG}")
+    if text.casefold().startswith("sr_"):
+        raise wrong("tags that begin with sr_ are the bridge's own; choose another")
+    return text
+
+
+def _share(value: Any) -> float:
+    number = value
+    if isinstance(value, str) and (found := re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]+)?) ?%", value)):
+        number = float(found[1]) / 100
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= 1:
+        raise wrong("a share above 0 and at most 1 is wanted here, like 0.5 or 50%")
+    return float(number)
+
+
+def _needs(value: Any) -> str:
+    text = _text(value, '"1.0"')
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,4}){0,2}", text):
+        raise wrong(f'"{text}" is not a version; write it like "1.0"')
+    if _version(text) > _version(__version__):
+        raise wrong(f"this file needs version {text} of recovery-bridge, and this is {__version__}; update it")
+    return text
+
+
+def _version(text: str) -> tuple[int, ...]:
+    numbers = [int(number) for number in re.findall(r"[0-9]+", text)[:3]]
+    return tuple(numbers + [0] * (3 - len(numbers)))
+
+
+def _name(value: Any) -> str:
+    text = _text(value, "Angry VIP")
+    if len(text) > 100 or "\n" in text:
+        raise wrong("a name is one line of at most 100 characters")
+    return text
+
+
+# ------------------------------------------------------------------ time
+def _zone(value: Any) -> ZoneInfo:
+    text = _text(value, "Europe/Berlin")
+    try:
+        return ZoneInfo(text)
+    except (KeyError, ValueError, OSError) as exc:
+        raise wrong(*unknown("timezone", text, available_timezones())) from exc
+
+
+def _clock(text: str) -> time:
+    text = text.strip()
+    if text == "24:00":
+        return MIDNIGHT
+    found = _CLOCK.fullmatch(text)
+    if not found:
+        raise wrong(f'"{text}" is not a time of day; write it like 09:00')
+    return time(int(found[1]), int(found[2]))
+
+
+def _span(text: str) -> tuple[time, time]:
+    first, between, last = text.partition("-")
+    if not between:
+        raise wrong(f'"{text}" is not understood; write it like 09:00-18:00')
+    start, end = _clock(first), _clock(last)
+    if start == end and start != MIDNIGHT:
+        raise wrong(f'"{text}" begins and ends at once; for the whole day write 00:00-24:00')
+    return start, end
+
+
+def _quiet(value: Any) -> tuple[time, time]:
+    return _span(_text(value, "21:00-08:00"))
+
+
+def _working_hours(value: Any) -> tuple[Hours, ...]:
+    """Read `{mon-fri: 09:00-18:00, ...}` into the hours of each weekday; what is past midnight goes to the next day."""
+    if not isinstance(value, Map):
+        raise wrong("days with hours are wanted here, like mon-fri: 09:00-18:00")
+    week: list[list[tuple[time, time]]] = [[] for _ in _WEEKDAYS]
+    for key, hours in value.items():
+        spans = [_span(part) for part in _text(hours, "09:00-18:00").split(",")]
+        for day in _days(key):
+            for start, end in spans:
+                if end != MIDNIGHT and end < start:
+                    week[day].append((start, MIDNIGHT))
+                    week[(day + 1) % 7].append((MIDNIGHT, end))
+                else:
+                    week[day].append((start, end))
+    for number, day_hours in enumerate(week):
+        _refuse_overlap(sorted(day_hours), _WEEKDAYS[number])
+    if not any(week):
+        raise wrong("no day is ever open; write at least one, like mon-fri: 09:00-18:00")
+    return tuple(tuple(sorted(day_hours)) for day_hours in week)
+
+
+def _days(text: str) -> range | list[int]:
+    first, between, last = text.strip().lower().partition("-")
+    for word in (first, last) if between else (first,):
+        if word not in _WEEKDAYS:
+            raise wrong(*unknown("day", word, _WEEKDAYS))
+    begin, end = _WEEKDAYS.index(first), _WEEKDAYS.index(last or first)
+    return range(begin, end + 1) if begin <= end else [*range(begin, 7), *range(end + 1)]
+
+
+def _refuse_overlap(hours: list[tuple[time, time]], day: str) -> None:
+    for (_, end), (start, _) in pairwise(hours):
+        if end == MIDNIGHT or start < end:
+            raise wrong(f"the hours of {day} overlap; write each hour of a day once")
+
+
+def _holidays(value: Any) -> PublicHolidays | frozenset[date]:
+    if isinstance(value, Items):
+        return frozenset(_day(item) for item in value)
+    text = _text(value, "DE, DE-BE or a list of dates")
+    if not _COUNTRY.fullmatch(text):
+        raise wrong(f'"{text}" is not a country or region; write it like DE or DE-BE, or a list of dates')
+    return PublicHolidays(text)
+
+
+def _day(value: Any) -> date:
+    text = _text(value, "2026-12-20")
+    try:
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+            return date.fromisoformat(text)
+    except ValueError as exc:
+        raise wrong(f'"{text}" is not in the calendar') from exc
+    raise wrong(f'"{text}" is not a date; write it like 2026-12-20')
+
+
+# ------------------------------------------------------------------ what refers to other parts of the file
+def _one_of(kind: str, what: str, *besides: str) -> Callable[[Any, ValidationInfo], str]:
+    def read(value: Any, info: ValidationInfo) -> str:
+        text = _text(value, f"the name of a {what}")
+        names = info.context.names.get(kind, ()) if info.context else ()
+        if text not in names and text not in besides:
+            raise wrong(*unknown(what, text, [*names, *besides]))
+        return text
+
+    return read
+
+
+def _note(value: Any) -> Note:
+    try:
+        return parse_note(_text(value, "Please reply to {customer_name} by {reply_by}"))
+    except NoteError as exc:
+        raise wrong(str(exc), exc.suggestion, piece=exc.piece) from exc
+
+
+def _block(value: Any, info: ValidationInfo) -> Block:
+    if not isinstance(value, Map):
+        raise wrong("conditions are wanted here, like {rating: bad}")
+    known: Known = info.context  # type: ignore[assignment]
+    return read_block(value, known.report, known.names["accounts"])
+
+
+class Reads:
+    """Tells pydantic to read a value with one function, and nothing else: the cheapest schema there is."""
+
+    def __init__(self, read: Callable[..., Any]) -> None:
+        self._read = read
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._read)
+
+
+class Refers(Reads):
+    """The same for what refers to other parts of the file; the function gets the `Known` names as context."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.with_info_plain_validator_function(self._read)
+
+
+AccountUrl = Annotated[str, Reads(_account_url)]
+Conditions = Annotated[Block, Refers(_block)]
+Day = Annotated[date, Reads(_day)]
+Duration = Annotated[timedelta, Reads(_duration)]
+Email = Annotated[str, Reads(_email)]
+Holidays = Annotated[PublicHolidays | frozenset[date], Reads(_holidays)]
+MoneyText = Annotated[Money, Reads(_money)]
+MoneyLimit = Annotated[MoneyWithin, Reads(_money_within)]
+Name = Annotated[str, Reads(_name)]
+NeededVersion = Annotated[str, Reads(_needs)]
+NoteName = Annotated[str, Refers(_one_of("notes", "note"))]
+NoteText = Annotated[Note, Reads(_note)]
+NotifyTarget = Annotated[str, Reads(_notify)]
+PersonName = Annotated[str, Refers(_one_of("people", "person"))]
+PlaybookName = Annotated[str, Refers(_one_of("playbooks", "playbook"))]
+QuietHours = Annotated[tuple[time, time], Reads(_quiet)]
+RateLimit = Annotated[CountWithin, Reads(_count_within)]
+Rung = Annotated[str, Refers(_one_of("people", "person", "original_agent", "same_team"))]
+Share = Annotated[float, Reads(_share)]
+Tag = Annotated[str, Reads(_tag)]
+WeekHours = Annotated[tuple[Hours, ...], Reads(_working_hours)]
+WholeNumber = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+Zone = Annotated[ZoneInfo, Reads(_zone)]

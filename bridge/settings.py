@@ -1,0 +1,145 @@
+"""The environment: where state lives, which secrets an account has, and the lock against a second run.
+
+A secret is looked for in `BRIDGE_<ACCOUNT>_<FIELD>`, then in the file named by `BRIDGE_<ACCOUNT>_<FIELD>_FILE`, then in
+the systemd credential `<account>_<field>`. No secret ever stands in rules.yaml.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from bridge.connector import Secret
+from bridge.errors import AlreadyRunning, SettingsError, StoreError
+
+Environment = Mapping[str, str]
+
+
+def variable(account: str, field: str) -> str:
+    """Return the environment variable that holds a secret: BRIDGE_ACME_API_TOKEN."""
+    return "BRIDGE_" + re.sub(r"[^A-Z0-9]", "_", f"{account}_{field}".upper())
+
+
+def secret(env: Environment, account: str, field: str) -> Secret | None:
+    """Return one secret of an account, or None if it is nowhere."""
+    return _secret(env, variable(account, field), f"{account}_{field}")
+
+
+def program_secret(env: Environment, field: str) -> Secret | None:
+    """Return a secret of the program itself, such as BRIDGE_SMTP_URL."""
+    return _secret(env, f"BRIDGE_{field.upper()}", field)
+
+
+def _secret(env: Environment, name: str, credential: str) -> Secret | None:
+    if text := env.get(name, "").strip():
+        return Secret(text)
+    if named := env.get(f"{name}_FILE"):
+        return _from_file(Path(named), f"{name}_FILE")
+    given = Path(env.get("CREDENTIALS_DIRECTORY") or "/nowhere", credential)
+    return _from_file(given, "systemd credential") if given.exists() else None
+
+
+def _from_file(path: Path, source: str) -> Secret | None:
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+        world_can_read = path.stat().st_mode & 0o004
+    except OSError as exc:
+        raise SettingsError(f"{source}: {path}: cannot be read ({exc.strerror})") from exc
+    if world_can_read:
+        raise SettingsError(f"{source}: {path}: everybody on this machine can read it; run: chmod 600 {path}")
+    return Secret(text) if text else None
+
+
+def state_dir(env: Environment) -> Path:
+    """Return the folder for database, tokens and lock, made with mode 0700 if it is missing."""
+    if chosen := env.get("BRIDGE_STATE_DIR"):
+        folder = Path(chosen)
+    else:
+        from platformdirs import user_state_path
+
+        folder = user_state_path("recovery-bridge")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StoreError(
+            f"{folder}: cannot be made ({exc.strerror}); set BRIDGE_STATE_DIR to a folder of yours"
+        ) from exc
+    return folder
+
+
+def database_url(env: Environment, folder: Path) -> str:
+    """Return BRIDGE_DATABASE_URL, or SQLite in the state directory."""
+    return env.get("BRIDGE_DATABASE_URL") or f"sqlite:///{folder / 'bridge.db'}"
+
+
+# ------------------------------------------------------------------ private files
+def read_private(path: Path) -> str | None:
+    """Return the text of a private file, or None if there is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise StoreError(f"{path}: cannot be read ({exc.strerror})") from exc
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a private file at once, readable by nobody else."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as exc:
+        raise StoreError(f"{path}: cannot be written ({exc.strerror})") from exc
+
+
+def customer_hasher(folder: Path) -> Callable[[str], str]:
+    """Return the function that turns an address into the key by which a customer is known on every account.
+
+    The hash is keyed with a random secret of this installation, so that nobody can test addresses against it.
+    """
+    path = folder / "customer.key"
+    text = read_private(path)
+    if text is None:
+        text = secrets.token_hex(32)
+        write_private(path, text)
+    key = bytes.fromhex(text)
+
+    def known_as(address: str) -> str:
+        canonical = address.strip().casefold().encode("utf-8", "replace")
+        return hmac.new(key, canonical, hashlib.sha256).hexdigest()[:32]
+
+    return known_as
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold the only lock of this state directory; the kernel frees it even after kill -9.
+
+    Raises AlreadyRunning if somebody else holds it.
+    """
+    path = folder / "run.lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as exc:
+        raise StoreError(f"{path}: cannot be opened ({exc.strerror})") from exc
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        os.close(descriptor)
+        raise AlreadyRunning(f"{folder}: another run is under way; this one leaves it the work") from exc
+    try:
+        yield
+    finally:
+        os.close(descriptor)

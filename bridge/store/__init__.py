@@ -1,0 +1,39 @@
+"""The store: ratings, cases, effects and what else must survive a crash, on SQLite or PostgreSQL.
+
+Every verb is one transaction. Nothing here reads a clock. SQL stays in this package.
+"""
+
+from bridge.store.cases import Cases
+from bridge.store.effects import Effects
+from bridge.store.notebook import Notebook
+from bridge.store.ratings import Ratings
+from bridge.store.rows import (
+    Claim,
+    Counts,
+    Failure,
+    Hint,
+    PageCount,
+    RuleCount,
+    Saving,
+    StaleCase,
+    StoredEffect,
+    StoredRating,
+)
+
+__all__ = [
+    "Claim",
+    "Counts",
+    "Failure",
+    "Hint",
+    "PageCount",
+    "RuleCount",
+    "Saving",
+    "StaleCase",
+    "Store",
+    "StoredEffect",
+    "StoredRating",
+]
+
+
+class Store(Ratings, Cases, Effects, Notebook):
+    """Everything that the engine keeps; see the four parts for its verbs."""

@@ -1,0 +1,198 @@
+"""Effects on their way out: claim, intend, send, finish. The protocol that makes them happen exactly once.
+
+A case has one lease, so the effects of one ticket go out in their order; its epoch is counted up by each claim, and
+whoever comes back with an old epoch is refused. Every step locks the case's row first (SQLite: the database).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, literal, or_, select, update
+
+from bridge.model import Audit, Case, Effect, EffectState
+from bridge.store.cases import UNFINISHED, case_of, effect_of, insert_audits, insert_effects, update_case
+from bridge.store.database import Database
+from bridge.store.rows import Claim, StaleCase, StoredEffect
+from bridge.store.tables import Time, cases, effect
+
+_PAST = datetime.min.replace(tzinfo=UTC)
+_WAITING = effect.c.state.in_(UNFINISHED)
+
+
+class Effects(Database):
+    """The verbs of delivery."""
+
+    def claim(self, account: str, now: datetime, *, limit: int, lease: timedelta) -> list[Claim]:
+        """Take the next effect of each case that has one due and is nobody's, oldest first, until now + *lease*."""
+        free = or_(cases.c.lease_until.is_(None), cases.c.lease_until <= now)
+        due = _next_effects().where(cases.c.account == account, free, _is_due(now)).order_by(effect.c.place)
+        with self._writing() as tx:
+            # Another process may be about to take the same ones: pass over the rows that it has locked.
+            found = tx.execute(due.limit(limit).with_for_update(of=cases, skip_locked=True)).all()
+            if not found:
+                return []
+            # What was read before the locks were ours may have been delivered meanwhile: read again.
+            ours = cases.c.case_id.in_([row.case_id for row in found])
+            rows = tx.execute(_next_effects().where(ours, free, _is_due(now)).order_by(effect.c.place)).all()
+            held = cases.c.case_id.in_([row.case_id for row in rows])
+            taken = update(cases).where(held)
+            tx.execute(taken.values(lease_epoch=cases.c.lease_epoch + 1, lease_until=now + lease))
+            whose = {row.case_id: (case_of(row), row.lease_epoch) for row in tx.execute(select(cases).where(held))}
+        return [_claim(row, *whose[row.case_id]) for row in rows]
+
+    def intend(self, claims: Sequence[Claim], now: datetime, lease: timedelta) -> set[str]:
+        """Record that these effects are about to be sent, and renew their leases.
+
+        Returns the ids that may be sent: those whose claim still holds.
+        """
+        with self._writing() as tx:
+            ours = _still_ours(tx, claims)
+            if not ours:
+                return set()
+            sent = update(effect).where(effect.c.effect_id.in_(ours))
+            tx.execute(
+                sent.values(
+                    state=EffectState.SENDING,
+                    first_sent_at=func.coalesce(effect.c.first_sent_at, literal(now, Time), type_=Time()),
+                    last_sent_at=now,
+                    tries=effect.c.tries + 1,
+                    not_before=None,
+                    job=None,
+                )
+            )
+            _lease(tx, [one for one in claims if one.effect.effect_id in ours], now + lease)
+        return ours
+
+    def accepted(self, claims: Sequence[Claim], job: str) -> None:
+        """Remember the helpdesk's job that works on these effects."""
+        with self._writing() as tx:
+            ours = _still_ours(tx, claims)
+            tx.execute(update(effect).where(effect.c.effect_id.in_(ours)).values(job=job))
+
+    def finish(
+        self,
+        claim: Claim,
+        state: EffectState,
+        *,
+        audit: Audit,
+        case: Case | None = None,
+        effects: Sequence[Effect] = (),
+        expected_version: int | None = None,
+        error: str | None = None,
+        remote_ref: str | None = None,
+    ) -> None:
+        """End an effect: its state, the audit, the case as it is now and further effects, and the lease is free again.
+
+        Raises StaleCase, and stores nothing, if the claim is lost or the case is no longer at *expected_version*
+        (by default the version before that of *case*).
+        """
+        with self._writing() as tx:
+            if not _still_ours(tx, [claim]):
+                raise StaleCase(f"case {claim.case.case_id}: another process works on it; leave it to that one")
+            ended = update(effect).where(effect.c.effect_id == claim.effect.effect_id)
+            tx.execute(ended.values(state=state, error=error, remote_ref=remote_ref))
+            if case is not None:
+                update_case(tx, case, case.version - 1 if expected_version is None else expected_version)
+            insert_audits(tx, [audit])
+            insert_effects(tx, effects, audit.at)
+            _lease(tx, [claim], None)
+
+    def postpone(self, claim: Claim, not_before: datetime, error: str | None = None) -> None:
+        """Give an effect back as it is, to be claimed again at *not_before*; nothing if the claim is lost."""
+        with self._writing() as tx:
+            if not _still_ours(tx, [claim]):
+                return
+            later = update(effect).where(effect.c.effect_id == claim.effect.effect_id)
+            tx.execute(later.values(not_before=not_before, error=error))
+            _lease(tx, [claim], None)
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        """Give effects back at once; nothing for claims that are lost."""
+        with self._writing() as tx:
+            ours = _still_ours(tx, claims)
+            _lease(tx, [one for one in claims if one.effect.effect_id in ours], None)
+
+    # -------------------------------------------------------------- parked
+    def parked(self) -> list[StoredEffect]:
+        """Return the effects that wait for a person, of every account, oldest first."""
+        return self._effects(effect.c.state == EffectState.PARKED)
+
+    def retry_parked(self, effect_ids: Collection[str] | None = None) -> int:
+        """Plan parked effects again, these or all, with all their tries; returns how many.
+
+        When they were last sent stays on record: a repeat is looked for in the helpdesk first.
+        """
+        again = update(effect).where(effect.c.state == EffectState.PARKED)
+        if effect_ids is not None:
+            again = again.where(effect.c.effect_id.in_(list(effect_ids)))
+        with self._writing() as tx:
+            return tx.execute(
+                again.values(state=EffectState.PLANNED, tries=0, not_before=None, error=None, job=None)
+            ).rowcount
+
+    def effects_of(self, case_id: str) -> list[StoredEffect]:
+        """Return every effect of a case in its order, with what became of it."""
+        return self._effects(effect.c.case_id == case_id)
+
+    def unfinished_effects(self, account: str, decided_since: datetime) -> list[StoredEffect]:
+        """Return what a run would send now: whatever is unfinished, and what shadow mode decided since then."""
+        shadow = (effect.c.state == EffectState.SHADOW) & (effect.c.planned_at >= decided_since)
+        return self._effects(effect.c.account == account, or_(_WAITING, shadow))
+
+    def next_effect_at(self, account: str) -> datetime | None:
+        """Return when the next unfinished effect can be claimed: a time long past for now, None if there is none."""
+        with self._reading() as tx:
+            waiting = tx.execute(_next_effects(cases.c.lease_until).where(cases.c.account == account)).all()
+        return min((max(row.not_before or _PAST, row.lease_until or _PAST) for row in waiting), default=None)
+
+    def _effects(self, *where: Any) -> list[StoredEffect]:
+        with self._reading() as tx:
+            return [_stored(row) for row in tx.execute(select(effect).where(*where).order_by(effect.c.place))]
+
+
+def _next_effects(*more: Any) -> Select[Any]:
+    """Return the question for the first unfinished effect of each case."""
+    first = select(func.min(effect.c.place)).where(_WAITING).group_by(effect.c.case_id)
+    return select(effect, *more).join(cases, cases.c.case_id == effect.c.case_id).where(effect.c.place.in_(first))
+
+
+def _is_due(now: datetime) -> Any:
+    return or_(effect.c.not_before.is_(None), effect.c.not_before <= now)
+
+
+def _still_ours(tx: Connection, claims: Sequence[Claim]) -> set[str]:
+    """Lock the cases of these claims and return the effects that are unfinished and under the epoch of their claim."""
+    epochs = {one.effect.effect_id: one.epoch for one in claims}
+    asked = (
+        select(effect.c.effect_id, cases.c.lease_epoch)
+        .join(cases, cases.c.case_id == effect.c.case_id)
+        .where(effect.c.effect_id.in_(list(epochs)), _WAITING)
+        .order_by(cases.c.case_id)  # so that two processes cannot wait for each other
+        .with_for_update(of=cases)
+    )
+    return {row.effect_id for row in tx.execute(asked) if row.lease_epoch == epochs[row.effect_id]}
+
+
+def _lease(tx: Connection, claims: Sequence[Claim], until: datetime | None) -> None:
+    ids = [one.case.case_id for one in claims]
+    tx.execute(update(cases).where(cases.c.case_id.in_(ids)).values(lease_until=until))
+
+
+def _claim(row: Row[Any], case: Case, epoch: int) -> Claim:
+    return Claim(effect_of(row), case, epoch, row.tries, row.state, row.first_sent_at, row.last_sent_at, row.job)
+
+
+def _stored(row: Row[Any]) -> StoredEffect:
+    return StoredEffect(
+        effect_of(row),
+        row.state,
+        row.tries,
+        row.first_sent_at,
+        row.last_sent_at,
+        row.job,
+        row.remote_ref,
+        row.error,
+    )

@@ -1,0 +1,69 @@
+"""What is remembered from run to run: rate limits, connectors' memory, rules texts, the state of accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Table, select
+
+from bridge.store.database import Database
+from bridge.store.tables import account_state, memory, rate, rules_text
+
+
+class Notebook(Database):
+    """The verbs of remembering."""
+
+    def account_state(self, account: str) -> dict[str, Any]:
+        """Return everything put down about an account."""
+        asked = select(account_state.c.key, account_state.c.value).where(account_state.c.account == account)
+        with self._reading() as tx:
+            return {row.key: row.value for row in tx.execute(asked)}
+
+    def put_account_state(self, account: str, **values: Any) -> None:
+        """Put down JSON values about an account; other keys stay."""
+        self._put(account_state, [{"account": account, "key": key, "value": value} for key, value in values.items()])
+
+    def rate_state(self, account: str) -> dict[str, Any] | None:
+        """Return the state that an account's Budget was left in."""
+        with self._reading() as tx:
+            return tx.execute(select(rate.c.state).where(rate.c.account == account)).scalar()
+
+    def save_rate_state(self, account: str, state: Mapping[str, Any]) -> None:
+        """Keep the state of an account's Budget for the next process."""
+        self._put(rate, [{"account": account, "state": dict(state)}])
+
+    def recall(self, account: str, name: str) -> tuple[Any, datetime] | None:
+        """Return a value that was remembered, and when."""
+        asked = select(memory.c.value, memory.c.at).where(memory.c.account == account, memory.c.name == name)
+        with self._reading() as tx:
+            row = tx.execute(asked).first()
+        return (row.value, row.at) if row else None
+
+    def remember(self, account: str, name: str, value: Any, now: datetime) -> None:
+        """Keep a JSON value under *name*."""
+        self._put(memory, [{"account": account, "name": name, "value": value, "at": now}])
+
+    def keep_rules(self, hash: str, text: str, now: datetime) -> None:
+        """Keep the text of rules.yaml, so that old decisions can be explained; known ones stay as they are."""
+        if self.rules_text(hash) is not None:
+            return
+        row = self._insert(rules_text).values(hash=hash, text=text, first_seen_at=now)
+        with self._writing() as tx:
+            tx.execute(row.on_conflict_do_nothing())
+
+    def rules_text(self, hash: str) -> str | None:
+        """Return the rules.yaml with this hash."""
+        with self._reading() as tx:
+            return tx.execute(select(rules_text.c.text).where(rules_text.c.hash == hash)).scalar()
+
+    def _put(self, table: Table, rows: list[dict[str, Any]]) -> None:
+        """Insert rows, or replace those that have the same primary key."""
+        if not rows:
+            return
+        new = self._insert(table)
+        key = table.primary_key.columns.keys()
+        rest = {name: new.excluded[name] for name in rows[0] if name not in key}
+        with self._writing() as tx:
+            tx.execute(new.on_conflict_do_update(index_elements=key, set_=rest), rows)

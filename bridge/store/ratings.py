@@ -1,0 +1,384 @@
+"""What came in: ratings with the cursor behind them, hints, unreadable records, and who is the same customer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, Row, and_, bindparam, delete, exists, func, or_, select, tuple_, update
+
+from bridge.model import Category, Malformed, Rating, RatingPage
+from bridge.store.database import Database
+from bridge.store.rows import Failure, Hint, PageCount, StoredRating
+from bridge.store.tables import BAD, COMMENT_LENGTH, UNDECIDED, clean, cursor, customer, inbox, rating, time_text
+
+_RATING_FIELDS = (
+    "rating_id", "ticket_id", "comment", "reason", "requester_id", "assignee_id", "group_id",
+    "category", "value", "scale_max", "rated_at", "updated_at",
+)  # fmt: skip
+_COLUMNS = ("account", "version", *_RATING_FIELDS, "source", "seen_at", "outcome", "why")
+_INSERT = (
+    f"INSERT INTO rating ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+    " ON CONFLICT DO NOTHING"
+)
+_KNOWN = (
+    "SELECT row_id, rating_id, version, source, outcome, rated_at FROM rating WHERE account = ? AND rating_id IN ({})"
+)
+_UNREADABLE = "SELECT delivery_key FROM inbox WHERE account = ? AND source = 'record' AND state = 'failed'"
+_PUT_CURSOR = (  # an unchanged one is not written: an idle poll costs no sync of the disk
+    "INSERT INTO cursor (account, stream, value) VALUES (?, ?, ?)"
+    " ON CONFLICT (account, stream) DO UPDATE SET value = excluded.value WHERE cursor.value <> excluded.value"
+)
+_SETTLE = update(rating).where(rating.c.row_id == bindparam("row"), UNDECIDED)
+
+
+class Ratings(Database):
+    """The verbs of what came in."""
+
+    def add_page(
+        self, account: str, stream: str, page: RatingPage, *, source: str, seen_at: datetime, memory_before: datetime
+    ) -> PageCount:
+        """Store the ratings of a page that were not seen in this version, and the cursor behind them.
+
+        Ratings given before *memory_before*, and those of an import, are memory: never to be decided. One that an
+        import saw first but that was given later is decided as soon as another source shows it.
+        """
+        with self._writing() as tx:
+            fresh, known = _add(tx, account, page.ratings, _Seen(source, seen_at, memory_before))
+            malformed = self._keep_malformed(tx, account, page.malformed, seen_at)
+            _direct(tx, _PUT_CURSOR, (account, stream, page.cursor))
+        return _page_count(page.ratings, fresh, known, malformed)
+
+    def add_ratings(
+        self, account: str, ratings: Sequence[Rating], *, source: str, seen_at: datetime, memory_before: datetime
+    ) -> PageCount:
+        """Store ratings that belong to no stream, as `add_page` does."""
+        with self._writing() as tx:
+            fresh, known = _add(tx, account, ratings, _Seen(source, seen_at, memory_before))
+        return _page_count(ratings, fresh, known, 0)
+
+    def _keep_malformed(self, tx: Connection, account: str, found: Sequence[Malformed], seen_at: datetime) -> int:
+        if not found:
+            return 0
+        failed = (inbox.c.account == account, inbox.c.source == "record", inbox.c.state == "failed")
+        asked = select(inbox.c.delivery_key, inbox.c.raw).where(*failed)
+        known = {(row.delivery_key, row.raw) for row in tx.execute(asked)}
+        rows = [
+            {
+                "account": account, "source": "record", "delivery_key": record.key, "received_at": seen_at,
+                "raw": record.raw, "state": "failed", "error": record.error,
+            }
+            for record in found
+            if (clean(record.key), clean(record.raw)) not in known
+        ]  # fmt: skip
+        if rows:
+            new = self._insert(inbox)
+            again = {name: new.excluded[name] for name in ("received_at", "raw", "state", "error")}
+            tx.execute(
+                new.on_conflict_do_update(index_elements=["account", "source", "delivery_key"], set_=again), rows
+            )
+        return len(rows)
+
+    def cursor(self, account: str, stream: str) -> str | None:
+        """Return where to go on reading, None at the first time."""
+        asked = select(cursor.c.value).where(cursor.c.account == account, cursor.c.stream == stream)
+        with self._reading() as tx:
+            return tx.execute(asked).scalar()
+
+    def set_cursor(self, account: str, stream: str, value: str | None) -> None:
+        """Go on reading from there; None forgets it."""
+        with self._writing() as tx:
+            if value is None:
+                tx.execute(delete(cursor).where(cursor.c.account == account, cursor.c.stream == stream))
+            else:
+                _direct(tx, _PUT_CURSOR, (account, stream, value))
+
+    # -------------------------------------------------------------- deciding
+    def pending(self, account: str, now: datetime, limit: int) -> list[StoredRating]:
+        """Return ratings that still have to be decided, oldest first; those that failed wait for their time."""
+        due = or_(rating.c.not_before.is_(None), rating.c.not_before <= now)
+        return self._ratings(rating.c.account == account, UNDECIDED, due, limit=limit)
+
+    def ratings_of_ticket(self, account: str, ticket_id: str) -> list[StoredRating]:
+        """Return every version of every rating of a ticket, oldest first."""
+        return self._ratings(rating.c.account == account, rating.c.ticket_id == ticket_id)
+
+    def _ratings(self, *where: Any, limit: int | None = None) -> list[StoredRating]:
+        asked = select(rating).where(*where).order_by(rating.c.rated_at, rating.c.row_id).limit(limit)
+        with self._reading() as tx:
+            return [_stored(row) for row in tx.execute(asked)]
+
+    def consider_since(self, account: str, since: datetime) -> int:
+        """Make memory pending again: the last version of each rating given at or after *since* and never decided.
+
+        Returns how many.
+        """
+        other = rating.alias()
+        same = and_(other.c.account == rating.c.account, other.c.rating_id == rating.c.rating_id)
+        decided = or_(other.c.outcome.is_(None), other.c.outcome != "memory", other.c.row_id > rating.c.row_id)
+        changed = (
+            update(rating)
+            .where(rating.c.account == account, rating.c.rated_at >= since, rating.c.outcome == "memory")
+            .where(~exists().where(same, decided))
+            .values(outcome=None, why=None)
+        )
+        with self._writing() as tx:
+            return tx.execute(changed).rowcount
+
+    def settle_ratings(self, rows: Iterable[tuple[int, str, str]]) -> None:
+        """Record what became of ratings that are still undecided: (row_id, outcome, why) each."""
+        values = [{"row": row_id, "outcome": outcome, "why": why} for row_id, outcome, why in sorted(rows)]
+        if not values:
+            return
+        with self._writing() as tx:
+            tx.execute(_SETTLE, values)
+
+    def fail_rating(self, row_id: int, error: str, not_before: datetime) -> None:
+        """Count a failed try at deciding a rating; it comes again at *not_before*."""
+        failed = update(rating).where(rating.c.row_id == row_id, UNDECIDED)
+        with self._writing() as tx:
+            tx.execute(failed.values(tries=rating.c.tries + 1, error=error, not_before=not_before))
+
+    def category_before(self, account: str, changed: Rating) -> Category | None:
+        """Return what the version of a rating that was seen before this one was; None if there is none."""
+        same = (rating.c.account == account, rating.c.rating_id == changed.rating_id)
+        this = select(rating.c.row_id).where(*same, rating.c.version == changed.version).scalar_subquery()
+        asked = select(rating.c.category).where(*same, rating.c.row_id < this).order_by(rating.c.row_id.desc())
+        with self._reading() as tx:
+            return tx.execute(asked.limit(1)).scalar()
+
+    # -------------------------------------------------------------- hints
+    def add_hint(self, account: str, delivery_key: str, ticket_id: str, now: datetime, raw: str | None = None) -> bool:
+        """Keep a webhook's word; False if this delivery was seen before."""
+        row = {
+            "account": account, "source": "hint", "delivery_key": delivery_key, "received_at": now,
+            "ticket_id": ticket_id, "raw": raw, "state": "new",
+        }  # fmt: skip
+        new = self._insert(inbox).values(row).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+        with self._writing() as tx:
+            return tx.execute(new).rowcount == 1
+
+    def hints(self, account: str, now: datetime, limit: int) -> list[Hint]:
+        """Return hints that still have to be followed, oldest first."""
+        due = or_(inbox.c.not_before.is_(None), inbox.c.not_before <= now)
+        asked = (
+            select(inbox)
+            .where(inbox.c.account == account, inbox.c.source == "hint", inbox.c.state == "new", due)
+            .order_by(inbox.c.inbox_id)
+            .limit(limit)
+        )
+        with self._reading() as tx:
+            return [Hint(row.inbox_id, row.ticket_id, row.received_at, row.tries) for row in tx.execute(asked)]
+
+    def finish_hint(self, hint_id: int) -> None:
+        """Record that a hint was followed."""
+        with self._writing() as tx:
+            tx.execute(update(inbox).where(inbox.c.inbox_id == hint_id).values(state="done", error=None))
+
+    def fail_hint(self, hint_id: int, error: str, not_before: datetime | None) -> None:
+        """Count a failed try at following a hint; it comes again at *not_before*, or with None by `retry` only."""
+        values = {"tries": inbox.c.tries + 1, "error": error, "not_before": not_before}
+        state = "failed" if not_before is None else "new"
+        with self._writing() as tx:
+            tx.execute(update(inbox).where(inbox.c.inbox_id == hint_id).values(state=state, **values))
+
+    # -------------------------------------------------------------- failures
+    def failures(self) -> list[Failure]:
+        """Return what came in and could not be worked on, oldest first, of every account."""
+        kept = select(inbox).where(inbox.c.error.is_not(None), inbox.c.state != "done").order_by(inbox.c.inbox_id)
+        stuck = select(rating).where(rating.c.error.is_not(None), UNDECIDED)
+        with self._reading() as tx:
+            return [
+                Failure(row.account, row.source, row.delivery_key, row.ticket_id, row.received_at, row.error, row.tries)
+                for row in tx.execute(kept)
+            ] + [
+                Failure(row.account, "rating", row.rating_id, row.ticket_id, row.seen_at, row.error, row.tries)
+                for row in tx.execute(stuck.order_by(rating.c.row_id))
+            ]
+
+    def retry_failures(self) -> int:
+        """Let failed hints and ratings come at once, with all their tries; returns how many.
+
+        Unreadable records stay: they are forgiven as soon as a page shows their rating in a form that can be read.
+        """
+        hint = update(inbox).where(inbox.c.source == "hint", inbox.c.error.is_not(None), inbox.c.state != "done")
+        stuck = update(rating).where(rating.c.error.is_not(None), UNDECIDED)
+        again = {"error": None, "tries": 0, "not_before": None}
+        with self._writing() as tx:
+            hints = tx.execute(hint.values(state="new", **again)).rowcount
+            return hints + tx.execute(stuck.values(**again)).rowcount
+
+    # -------------------------------------------------------------- customers
+    def link_customers(self, account: str, keys: Mapping[str, str]) -> None:
+        """Remember which customer each requester is: {requester_id: key}."""
+        if not keys:
+            return
+        rows = [{"account": account, "requester_id": rid, "customer_key": key} for rid, key in sorted(keys.items())]
+        new = self._insert(customer)
+        link = new.on_conflict_do_update(
+            index_elements=["account", "requester_id"],
+            set_={"customer_key": new.excluded.customer_key},
+            where=customer.c.customer_key != new.excluded.customer_key,
+        )
+        with self._writing() as tx:
+            tx.execute(link, rows)
+
+    def customer_key(self, account: str, requester_id: str) -> str | None:
+        """Return the key that joins a requester with the same person elsewhere."""
+        whose = (customer.c.account == account, customer.c.requester_id == requester_id)
+        with self._reading() as tx:
+            return tx.execute(select(customer.c.customer_key).where(*whose)).scalar()
+
+    def bad_times(
+        self, customer_key: str | None, account: str, requester_id: str | None, since: datetime
+    ) -> tuple[datetime, ...]:
+        """Return when a customer rated badly, on any account, at or after *since*; one time per rating, sorted."""
+        person = (customer_key, requester_id)
+        return self.bad_times_of(account, [person], since)[person]
+
+    def bad_times_of(
+        self, account: str, people: Iterable[tuple[str | None, str | None]], since: datetime
+    ) -> dict[tuple[str | None, str | None], tuple[datetime, ...]]:
+        """Return `bad_times` of many customers of an account by their (customer_key, requester_id)."""
+        asked = set(people)
+        with self._reading() as tx:
+            linked = _linked(tx, {key for key, _ in asked if key})
+            whose = {person: {(account, person[1])} | linked.get(person[0], set()) for person in asked}
+            rated = _bad_times(tx, {known for group in whose.values() for known in group if known[1]}, since)
+        return {
+            person: tuple(sorted(at for known in group for at in rated.get(known, ())))
+            for person, group in whose.items()
+        }
+
+
+# ------------------------------------------------------------------ adding
+@dataclass(frozen=True)
+class _Seen:
+    """How ratings came to be seen."""
+
+    source: str
+    at: datetime
+    memory_before: datetime
+
+    @property
+    def acts_from(self) -> datetime | None:
+        """From when on ratings are to be decided; None for an import: never."""
+        return None if self.source == "import" else self.memory_before
+
+
+def _add(tx: Connection, account: str, ratings: Sequence[Rating], seen: _Seen) -> tuple[list[Rating], set[str]]:
+    """Insert what is new; return it, and the ids of those that were known in any version."""
+    known = _known(tx, account, ratings)
+    versions = {(row.rating_id, row.version): row for row in known}
+    fresh = [one for one in ratings if (one.rating_id, one.version) not in versions]
+    _insert(tx, account, fresh, seen)
+    if seen.acts_from:
+        shown = {(one.rating_id, one.version) for one in ratings}
+        _wake(tx, [row for version, row in versions.items() if version in shown], seen.acts_from)
+    return fresh, {row.rating_id for row in known}
+
+
+def _page_count(ratings: Sequence[Rating], fresh: Sequence[Rating], known: set[str], malformed: int) -> PageCount:
+    ids = {one.rating_id for one in fresh}
+    bad = sum(one.category is Category.BAD for one in fresh)
+    return PageCount(len(ratings), len(ids - known), len(ids & known), bad, malformed)
+
+
+def _known(tx: Connection, account: str, ratings: Sequence[Rating]) -> Sequence[Row[Any]]:
+    if not ratings:
+        return []
+    asked = _KNOWN.format(", ".join("?" * len(ratings)))
+    return _direct(tx, asked, (account, *[clean(one.rating_id) for one in ratings])).all()
+
+
+def _wake(tx: Connection, shown: Iterable[Row[Any]], acts_from: datetime) -> None:
+    """Make pending what an import took for memory although it was given later."""
+    text = time_text(acts_from)
+    asleep = [
+        row.row_id for row in shown if row.source == "import" and row.outcome == "memory" and row.rated_at >= text
+    ]
+    if asleep:
+        tx.execute(update(rating).where(rating.c.row_id.in_(asleep)).values(outcome=None, why=None))
+
+
+def _insert(tx: Connection, account: str, fresh: Sequence[Rating], seen: _Seen) -> None:
+    if not fresh:
+        return
+    seen_at, acts_from = time_text(seen.at), seen.acts_from
+    rows = [_row(account, one, seen.source, seen_at, acts_from) for one in fresh]
+    # In the order of their ids, so that two processes on PostgreSQL cannot wait for each other.
+    rows.sort(key=itemgetter(2))
+    _direct(tx, _INSERT, rows)
+    _forgive(tx, account, {row[2] for row in rows})
+
+
+def _forgive(tx: Connection, account: str, rating_ids: set[str]) -> None:
+    """Mark unreadable records as done whose ratings can be read now."""
+    if readable := rating_ids & set(_direct(tx, _UNREADABLE, (account,)).scalars()):
+        records = (inbox.c.account == account, inbox.c.source == "record", inbox.c.delivery_key.in_(readable))
+        tx.execute(update(inbox).where(*records).values(state="done"))
+
+
+def _direct(tx: Connection, sql: str, values: Any) -> CursorResult[Any]:
+    """Execute SQL past SQLAlchemy, which costs three times as much for each row: there are 100 on every page."""
+    return tx.exec_driver_sql(sql if tx.dialect.name == "sqlite" else sql.replace("?", "%s"), values)
+
+
+# ------------------------------------------------------------------ rows
+def _row(account: str, found: Rating, source: str, seen: str, before: datetime | None) -> tuple[Any, ...]:
+    """Return the values of _COLUMNS as both drivers store them; *before* None makes it memory."""
+    past = before is None or found.rated_at < before
+    words: tuple[str | None, ...] = (
+        found.rating_id, found.ticket_id, found.comment, found.reason,
+        found.requester_id, found.assignee_id, found.group_id,
+    )  # fmt: skip
+    said = "".join([word for word in words if word])
+    if not said.isascii() or "\0" in said or len(said) > COMMENT_LENGTH:
+        words = tuple([word and clean(word, COMMENT_LENGTH) for word in words])
+    rated_at = time_text(found.rated_at)
+    return (
+        account,
+        found.version,
+        *words,
+        found.category.value,
+        found.value,
+        found.scale_max,
+        rated_at,
+        rated_at if found.updated_at == found.rated_at else time_text(found.updated_at),
+        source,
+        seen,
+        "memory" if past else None,
+        ("imported" if before is None else "given before the bridge acts") if past else None,
+    )
+
+
+def _stored(row: Row[Any]) -> StoredRating:
+    found = Rating(**{name: getattr(row, name) for name in _RATING_FIELDS})
+    vars(found)["version"] = row.version  # the cut comment would make another one
+    return StoredRating(row.row_id, found, row.source, row.seen_at, row.tries, row.outcome, row.why, row.case_id)
+
+
+def _linked(tx: Connection, keys: set[str]) -> dict[str | None, set[tuple[str, str | None]]]:
+    found: dict[str | None, set[tuple[str, str | None]]] = {}
+    for row in tx.execute(select(customer).where(customer.c.customer_key.in_(keys))):
+        found.setdefault(row.customer_key, set()).add((row.account, row.requester_id))
+    return found
+
+
+def _bad_times(
+    tx: Connection, people: set[tuple[str, str | None]], since: datetime
+) -> dict[tuple[str, str | None], list[datetime]]:
+    """Return when each person rated badly: a rating counts once, when it last was bad, even if it is good by now."""
+    who = (rating.c.account, rating.c.requester_id)
+    asked = (
+        select(*who, func.max(rating.c.rated_at))
+        .where(BAD, tuple_(*who).in_(list(people)), rating.c.rated_at >= since)
+        .group_by(*who, rating.c.rating_id)
+    )
+    found: dict[tuple[str, str | None], list[datetime]] = {}
+    for account, requester_id, at in tx.execute(asked):
+        found.setdefault((account, requester_id), []).append(at)
+    return found

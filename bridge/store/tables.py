@@ -1,0 +1,345 @@
+"""The tables, the same on SQLite and PostgreSQL, and how our values stand in them.
+
+Operators may read these rows: times are UTC text of fixed width, so that they sort and compare as they are; JSON is
+text. Whoever changes a table adds a revision to `migrations/versions` and its name to `database.REVISIONS`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Set
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    literal,
+)
+
+from bridge.model import Category, EffectKind, EffectState, Outcome, Severity, Stage
+
+COMMENT_LENGTH = 5_000  # characters kept of a customer's comment
+TEXT_LENGTH = 20_000  # characters kept of anything else that somebody else wrote
+
+
+def clean(text: str, limit: int = TEXT_LENGTH) -> str:
+    """Return *text* bounded, without the two things that a database refuses: NUL and lone surrogates."""
+    text = text[:limit]
+    if "\0" in text:
+        text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def time_text(at: datetime) -> str:
+    """Write an aware time as `2026-11-21T08:30:00.000000Z`; raises ValueError for a naive one."""
+    if at.tzinfo is not UTC:
+        if at.tzinfo is None:
+            raise ValueError(f"time {at} has no zone")
+        at = at.astimezone(UTC)
+    text = at.isoformat()  # faster than with a timespec, and there are millions of these
+    return f"{text[:26]}Z" if at.microsecond else f"{text[:19]}.000000Z"
+
+
+class Words(TypeDecorator[str]):
+    """Text that somebody else wrote, bounded and storable."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, limit: int = TEXT_LENGTH) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def process_bind_param(self, value: str | None, _dialect: object) -> str | None:
+        """Clean what goes in."""
+        return None if value is None else clean(value, self.limit)
+
+
+class Time(TypeDecorator[datetime]):
+    """An aware time as text that people can read and both databases compare."""
+
+    impl = String(27)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: object) -> str | None:
+        """Write the time in UTC."""
+        return None if value is None else time_text(value)
+
+    def process_result_value(self, value: str | None, _dialect: object) -> datetime | None:
+        """Read it back, aware."""
+        return None if value is None else datetime.fromisoformat(value)
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON value as text; sets become sorted lists, times their text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, _dialect: object) -> str:
+        """Write it on one line, in ASCII; None is a value like others."""
+        return json.dumps(value, default=_plain)
+
+    def process_result_value(self, value: str | None, _dialect: object) -> Any:
+        """Read it back."""
+        return None if value is None else json.loads(value)
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, Set):
+        return sorted(value, key=str)
+    return time_text(value) if isinstance(value, datetime) else str(value)
+
+
+class OneOf(TypeDecorator[StrEnum]):
+    """A member of one of our enumerations, by its value."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, members: type[StrEnum]) -> None:
+        super().__init__()
+        self.members = members
+
+    def process_bind_param(self, value: StrEnum | None, _dialect: object) -> str | None:
+        """Write its value: psycopg would take any Enum for one of its own."""
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, _dialect: object) -> StrEnum | None:
+        """Return the member itself."""
+        return None if value is None else self.members(value)
+
+
+RowId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up INTEGER keys only
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+def _account() -> Column[str]:
+    return Column("account", Words, nullable=False)
+
+
+# ------------------------------------------------------------------ what came in
+inbox = Table(  # hints from webhooks, and records that could not be read
+    "inbox",
+    metadata,
+    Column("inbox_id", RowId, primary_key=True),
+    _account(),
+    Column("source", Words, nullable=False),  # hint, record
+    Column("delivery_key", Words, nullable=False),  # of the delivery, or of the record
+    Column("received_at", Time, nullable=False),
+    Column("ticket_id", Words),
+    Column("raw", Words),
+    Column("state", Words, nullable=False),  # new, done, failed
+    Column("error", Words),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("not_before", Time),
+    UniqueConstraint("account", "source", "delivery_key"),
+)
+Index("inbox_by_state", inbox.c.account, inbox.c.state)
+
+cursor = Table(  # written in the same transaction as the rows that it covers
+    "cursor",
+    metadata,
+    Column("account", Words, primary_key=True),
+    Column("stream", Words, primary_key=True),
+    Column("value", Text, nullable=False),  # opaque: never cut
+)
+
+rating = Table(  # one row per version that a customer gave; never changed but in what became of it
+    "rating",
+    metadata,
+    Column("row_id", RowId, primary_key=True),
+    _account(),
+    Column("rating_id", Words, nullable=False),
+    Column("version", Words, nullable=False),
+    Column("ticket_id", Words, nullable=False),
+    Column("category", OneOf(Category), nullable=False),
+    Column("value", Integer, nullable=False),
+    Column("scale_max", Integer, nullable=False),
+    Column("rated_at", Time, nullable=False),
+    Column("updated_at", Time, nullable=False),
+    Column("comment", Words(COMMENT_LENGTH)),
+    Column("reason", Words),  # that the customer picked
+    Column("requester_id", Words),
+    Column("assignee_id", Words),
+    Column("group_id", Words),
+    Column("source", Words, nullable=False),  # poll, sweep, import, hint
+    Column("seen_at", Time, nullable=False),
+    Column("outcome", Words),  # NULL: still to be decided
+    Column("why", Words),  # the reason for that outcome
+    Column("case_id", Words),
+    Column("error", Words),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("not_before", Time),
+    UniqueConstraint("account", "rating_id", "version"),
+)
+UNDECIDED = rating.c.outcome.is_(None)
+BAD = rating.c.category == literal(Category.BAD, literal_execute=True)  # written out, or no query finds its index
+Index("rating_undecided", rating.c.account, rating.c.rated_at, sqlite_where=UNDECIDED, postgresql_where=UNDECIDED)
+Index("rating_bad", rating.c.account, rating.c.requester_id, sqlite_where=BAD, postgresql_where=BAD)
+
+customer = Table(  # the same key on every account means the same person; the address itself is not here
+    "customer",
+    metadata,
+    Column("account", Words, primary_key=True),
+    Column("requester_id", Words, primary_key=True),
+    Column("customer_key", Words, nullable=False),  # keyed hash of the address
+)
+Index("customer_by_key", customer.c.customer_key)
+
+# ------------------------------------------------------------------ what was decided
+cases = Table(  # the fields of model.Case by their names, and the lease of whoever works on it
+    "cases",
+    metadata,
+    Column("case_id", Words, primary_key=True),
+    _account(),
+    Column("ticket_id", Words, nullable=False),
+    Column("rating_id", Words, nullable=False),
+    Column("category", OneOf(Category), nullable=False),
+    Column("rating", Integer, nullable=False),
+    Column("scale_max", Integer, nullable=False),
+    Column("rated_at", Time, nullable=False),
+    Column("flagged_at", Time, nullable=False),
+    Column("rule", Words, nullable=False),
+    Column("rules_hash", Words, nullable=False),
+    Column("playbook", Words, nullable=False),
+    Column("severity", OneOf(Severity), nullable=False),
+    Column("stage", OneOf(Stage), nullable=False),
+    Column("due_at", Time),
+    Column("next_step", Words, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("original_agent_id", Words),
+    Column("assignee_id", Words),
+    Column("group_id", Words),
+    Column("ladder", Json, nullable=False),
+    Column("customer", Words),
+    Column("work_ticket_id", Words),
+    Column("survey_ticket_id", Words),
+    Column("outcome", OneOf(Outcome)),
+    Column("assigned_at", Time),
+    Column("confirmed_at", Time),
+    Column("ended_at", Time),
+    Column("version", Integer, nullable=False),
+    Column("lease_epoch", Integer, nullable=False, server_default="0"),
+    Column("lease_until", Time),
+    CheckConstraint("(stage = 'ended') = (outcome IS NOT NULL)", name="ended"),
+)
+OPEN = cases.c.outcome.is_(None)
+Index(
+    "one_open_case_of_customer",
+    cases.c.account,
+    cases.c.customer,
+    unique=True,
+    sqlite_where=OPEN,
+    postgresql_where=OPEN,
+)
+Index(
+    "one_open_case_on_ticket",
+    cases.c.account,
+    cases.c.ticket_id,
+    unique=True,
+    sqlite_where=OPEN,
+    postgresql_where=OPEN,
+)
+Index("case_due", cases.c.account, cases.c.due_at, sqlite_where=OPEN, postgresql_where=OPEN)
+Index("case_of_rating", cases.c.account, cases.c.rating_id)
+
+audit = Table(  # append-only
+    "audit",
+    metadata,
+    Column("audit_id", RowId, primary_key=True),
+    Column("at", Time, nullable=False),
+    _account(),
+    Column("ticket_id", Words, nullable=False),
+    Column("what", Words, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("case_id", Words),
+    Column("rating_id", Words),
+    Column("rule", Words),
+    Column("rules_hash", Words),
+    Column("facts", Json, nullable=False),
+)
+Index("audit_of_ticket", audit.c.account, audit.c.ticket_id)
+Index("audit_of_case", audit.c.case_id)
+
+effect = Table(  # what to do, stored before it is done; within a case in the order of `place`
+    "effect",
+    metadata,
+    Column("place", RowId, primary_key=True),
+    Column("effect_id", Words, nullable=False, unique=True),
+    Column("case_id", Words, ForeignKey("cases.case_id"), nullable=False),
+    _account(),
+    Column("ticket_id", Words, nullable=False),
+    Column("kind", OneOf(EffectKind), nullable=False),
+    Column("step", Words, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("change", Json, nullable=False),
+    Column("seen_assignee_id", Words),
+    Column("person", Words),
+    Column("target", Words),
+    Column("text", Words),
+    Column("planned_at", Time, nullable=False),
+    Column("state", OneOf(EffectState), nullable=False),
+    Column("not_before", Time),
+    Column("first_sent_at", Time),
+    Column("last_sent_at", Time),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("job", Words),
+    Column("remote_ref", Words),
+    Column("error", Words),
+    UniqueConstraint("case_id", "step", "generation", "kind"),
+)
+Index("effect_by_state", effect.c.state, effect.c.case_id, effect.c.place)
+
+# ------------------------------------------------------------------ what is remembered
+rate = Table(  # the state of bridge.http.Budget, for the next process
+    "rate",
+    metadata,
+    Column("account", Words, primary_key=True),
+    Column("state", Json, nullable=False),
+)
+
+memory = Table(  # what a connector remembers between runs
+    "memory",
+    metadata,
+    Column("account", Words, primary_key=True),
+    Column("name", Words, primary_key=True),
+    Column("value", Json, nullable=False),
+    Column("at", Time, nullable=False),
+)
+
+rules_text = Table(  # every rules.yaml that ever decided something
+    "rules_text",
+    metadata,
+    Column("hash", Words, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("first_seen_at", Time, nullable=False),
+)
+
+account_state = Table(
+    "account_state",
+    metadata,
+    Column("account", Words, primary_key=True),
+    Column("key", Words, primary_key=True),
+    Column("value", Json, nullable=False),
+)

@@ -1,0 +1,118 @@
+"""Freshdesk: satisfaction ratings, tickets and people, over API v2.
+
+Source: developers.freshdesk.com/api (read 2026-11-21). What no source confirms is marked UNVERIFIED where it is used.
+The key belongs to an agent with the role Administrator and global ticket scope; `doctor` says what it lacks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from bridge.connector import Finding, Secret, SetupStep, Tools
+from bridge.errors import SettingsError
+from bridge.http import check_url
+from bridge.model import Directory, News, Rating, RatingPage, Ticket, Write
+from connectors.freshdesk.api import Api
+from connectors.freshdesk.csat import Csat
+from connectors.freshdesk.people import People
+from connectors.freshdesk.tickets import Tickets
+
+if TYPE_CHECKING:
+    from connectors.freshdesk.writes import Writer
+
+
+@dataclass(frozen=True)
+class Config:
+    """One Freshdesk account. *out_of_office* are the agent statuses, as the API names them, that mean absence."""
+
+    account: str
+    url: str
+    api_key: Secret | None = None
+    webhook_secret: Secret | None = None
+    out_of_office: tuple[str, ...] = ()
+
+
+class Freshdesk:
+    """One account of Freshdesk, behind the contract of `bridge.connector.Connector`."""
+
+    conditional_writes = False  # no If-Match, no stamp: the last write wins
+
+    def __init__(self, config: Config, api: Api, tools: Tools) -> None:
+        self.account = config.account
+        self.url = tools.http.base_url
+        self._api = api
+        self._tools = tools
+        self._csat = Csat(api, tools)
+        self._people = People(api, tools, config.out_of_office)
+        self._tickets = Tickets(api, tools, self._people.brands)
+
+    def new_ratings(self, cursor: str | None) -> Iterator[RatingPage]:
+        """Read the ratings created since the last finished walk, with an overlap; the first time of 28 days."""
+        return self._csat.new_ratings(cursor)
+
+    def past_ratings(self, since: datetime, cursor: str | None = None) -> Iterator[RatingPage]:
+        """Read the ratings created at or after *since*, of every survey that was ever sent."""
+        return self._csat.past_ratings(since, cursor)
+
+    def ratings_of(self, ticket_id: str, rating_id: str | None = None) -> Sequence[Rating]:
+        """Read the ratings of one ticket, or that one rating, as they are now."""
+        return self._csat.ratings_of(ticket_id, rating_id)
+
+    def tickets(self, ticket_ids: Sequence[str]) -> Mapping[str, Ticket]:
+        """Read tickets with their requesters, one call each."""
+        return {ticket_id: self._tickets.read(ticket_id) for ticket_id in ticket_ids}
+
+    def past_holder(self, ticket_id: str, at: datetime) -> str | None:
+        """Return who last answered the customer before *at*: Freshdesk shows no history of responders."""
+        return self._tickets.last_answered_by(ticket_id, at)
+
+    def directory(self, *, fresh: bool = False) -> Directory:
+        """Return the people and groups of the account, from memory unless too old or *fresh* is asked for."""
+        return self._people.directory(fresh=fresh)
+
+    def write(self, writes: Sequence[Write]) -> Iterator[News]:
+        """Carry out writes one after the other: one PUT with the fields and the marker, then the private note."""
+        return self._writer().write(writes)
+
+    def follow(self, job: str, writes: Sequence[Write]) -> Iterator[News]:
+        """Say UNKNOWN for every write: this connector starts no jobs."""
+        return self._writer().follow(job, writes)
+
+    def link(self, ticket_id: str) -> str:
+        """Return the address of the ticket for a member of staff."""
+        return f"{self.url}/a/tickets/{ticket_id}"
+
+    def doctor(self) -> Iterator[Finding]:
+        """Look at the key, its role and scope, surveys, limits, required fields, automations and the clock."""
+        from connectors.freshdesk.doctor import examine
+
+        return examine(self._api, self._tools, self._csat, self._people)
+
+    def setup(self, *, dry_run: bool = False, remove: bool = False) -> Iterator[SetupStep]:
+        """Create or remove the ticket field that carries the marker of our last write."""
+        from connectors.freshdesk.marker import set_up
+
+        return set_up(self._api, self._tools.memory, dry_run=dry_run, remove=remove)
+
+    def _writer(self) -> Writer:
+        from connectors.freshdesk.writes import Writer
+
+        return Writer(self._api, self._tools, self._tickets)
+
+
+def connect(config: Config, tools: Tools) -> Freshdesk:
+    """Return the connector of one account; makes no call.
+
+    Raises SettingsError for an unsafe url or a missing API key.
+    """
+    check_url(config.account, config.url, ".freshdesk.com")
+    if config.api_key is None:
+        name = re.sub(r"[^A-Z0-9]", "_", f"bridge_{config.account}_api_key".upper())
+        raise SettingsError(
+            f"{config.account}: no API key; set {name} to the key of an administrator (Profile settings > API key)"
+        )
+    return Freshdesk(config, Api(config.account, tools.http, config.api_key), tools)
