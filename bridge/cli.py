@@ -62,9 +62,7 @@ def main() -> None:
     """Run a command; errors become one line on stderr and an exit code."""
     gc.disable()  # importing makes only objects that stay: collecting them costs a fifth of an idle run
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as exc:
-        sys.exit(exc.exit_code)
+        sys.exit(cli.main(standalone_mode=False))  # the code that a command handed to click's Exit, or None
     except click.ClickException as exc:
         exc.show()
         sys.exit(exc.exit_code)

@@ -122,6 +122,9 @@ class Connector(Protocol):
     def tickets(self, ticket_ids: Sequence[str]) -> Mapping[str, Ticket]:
         """Read tickets with their requesters; a deleted one comes with that status. Every id asked for is answered."""
 
+    def addresses(self, requester_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the e-mail addresses of requesters who have one; the caller hashes them and keeps none."""
+
     def past_holder(self, ticket_id: str, at: datetime) -> str | None:
         """Return who held, or last answered, the ticket at that moment, from its history."""
 

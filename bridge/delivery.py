@@ -67,7 +67,11 @@ class Delivery:
         self._follow_jobs(desk, accepted)
         waiting = [claim for claim in wanted if not claim.job and not self._must_settle(desk, claim)]
         tickets = self.engine.reading.tickets(desk, [claim.effect.ticket_id for claim in waiting])
-        writes = [write for claim in waiting if (write := self._prepare(desk, claim, tickets[claim.effect.ticket_id]))]
+        for claim in waiting:
+            if claim.effect.ticket_id not in tickets:
+                self._park(claim, f"ticket {claim.effect.ticket_id} cannot be read")
+        ready = [(claim, tickets[key]) for claim in waiting if (key := claim.effect.ticket_id) in tickets]
+        writes = [write for claim, ticket in ready if (write := self._prepare(desk, claim, ticket))]
         self._write(desk, writes, {claim.effect.effect_id: claim for claim in waiting})
 
     # -------------------------------------------------------------- staff
@@ -154,7 +158,7 @@ class Delivery:
         self.engine.reading.forget(claim.effect.account, [claim.effect.ticket_id])
         match news.verdict:
             case Verdict.APPLIED:
-                self._finish(claim, EffectState.APPLIED, news.why or "written", news, ticket)
+                self._finish(claim, EffectState.APPLIED, news.why or _done(claim.effect), news, ticket)
             case Verdict.ADOPTED:
                 self._finish(claim, EffectState.ADOPTED, news.why or "had been written before", news, ticket)
             case Verdict.CONFLICT:
@@ -261,6 +265,11 @@ def _audit(claim: Claim, what: str, reason: str, at: datetime) -> Audit:
         rule=case.rule,
         rules_hash=case.rules_hash,
     )
+
+
+def _done(effect: Effect) -> str:
+    where = "in a follow-up ticket: " if effect.kind is EffectKind.FOLLOW_UP else ""
+    return where + ", ".join(effect.change.parts)
 
 
 def _names(effect: Effect) -> dict[str, str]:

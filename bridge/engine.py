@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bridge.connector import Connector
-from bridge.errors import BridgeError, HelpdeskError, NotFound
+from bridge.errors import BadRecord, BridgeError, HelpdeskError, NotFound
 from bridge.hours import Calendar
 from bridge.log import crash
 from bridge.model import Audit, Case, Category, Decision, Directory, EffectState, Rating, Stage, Ticket
@@ -58,15 +58,25 @@ class Reading:
         self._read: dict[tuple[str, str], tuple[datetime, Ticket]] = {}
 
     def tickets(self, desk: Connector, ticket_ids: Iterable[str]) -> dict[str, Ticket]:
-        """Return tickets, reading those that are not fresh."""
+        """Return tickets, reading those that are not fresh; one that cannot be read is left out."""
         wanted = list(dict.fromkeys(ticket_ids))
         known = {key: ticket for key in wanted if (ticket := self._fresh(desk.account, key))}
-        missing = [key for key in wanted if key not in known]
-        read = desk.tickets(missing) if missing else {}
+        read = self._read_from(desk, [key for key in wanted if key not in known])
         now = self._now()
         self._read = {key: value for key, value in self._read.items() if now - value[0] <= FRESH_FOR}
         self._read.update({(desk.account, key): (now, ticket) for key, ticket in read.items()})
         return {**known, **read}
+
+    def _read_from(self, desk: Connector, ticket_ids: Sequence[str]) -> Mapping[str, Ticket]:
+        if not ticket_ids:
+            return {}
+        try:
+            return desk.tickets(ticket_ids)
+        except BadRecord as exc:
+            if len(ticket_ids) == 1:
+                log.error("%s", exc)
+                return {}
+        return {key: ticket for one in ticket_ids for key, ticket in self._read_from(desk, [one]).items()}
 
     def forget(self, account: str, ticket_ids: Iterable[str]) -> None:
         """Drop tickets that were written, or changed under us."""
@@ -115,6 +125,8 @@ class Engine:
             self._count(count.seen, count.malformed)
             if self.stopping():
                 return
+        if "recognised_at" not in state:
+            self._recognise(desk)
         if self.now() - datetime.fromisoformat(state["swept_at"]) >= SWEEP_EVERY:
             self._sweep(desk, state)
 
@@ -145,6 +157,17 @@ class Engine:
                 return
         state["imported_at"] = now.isoformat()
         self.store.put_account_state(desk.account, imported_at=state["imported_at"])
+
+    def _recognise(self, desk: Connector) -> None:
+        """Learn once whose the bad ratings of the import are, so that a customer is known on every account."""
+        since = self.now() - MEMORY_REACHES_BACK
+        while unknown := self.store.unlinked_requesters(desk.account, since, BATCH):
+            addresses = desk.addresses(unknown)
+            known = {key: self.known_as(address) for key, address in addresses.items()}
+            self.store.link_customers(desk.account, {key: known.get(key, f"{desk.account}:{key}") for key in unknown})
+            if self.stopping():
+                return
+        self.store.put_account_state(desk.account, recognised_at=self.now().isoformat())
 
     def _sweep(self, desk: Connector, state: dict[str, str]) -> None:
         """Read all scores once a day and count the bad ones that the polls had not seen."""
@@ -211,6 +234,11 @@ class Engine:
 
     def _decide_about(self, desk: Connector, rows: Sequence[StoredRating]) -> None:
         tickets = self.reading.tickets(desk, [row.rating.ticket_id for row in rows])
+        for row in rows:
+            if row.rating.ticket_id not in tickets:
+                why = f"ticket {row.rating.ticket_id} cannot be read"
+                self.store.fail_rating(row.row_id, why, self.now() + TRY_AGAIN_AFTER)
+        rows = [row for row in rows if row.rating.ticket_id in tickets]
         batch = _Batch(self, desk, tickets, [row.rating for row in rows])
         for row in rows:
             try:
@@ -218,9 +246,10 @@ class Engine:
             except HelpdeskError:
                 raise
             except Exception as exc:  # one bad record must not stop the ones behind it
-                log.error("a rating could not be decided about: %s", crash(exc), extra={"account": desk.account})
+                why = str(exc) if isinstance(exc, BridgeError) else crash(exc)
+                log.error("a rating could not be decided about: %s", why, extra={"account": desk.account})
                 self.tally.failed_records += 1
-                self.store.fail_rating(row.row_id, crash(exc), self.now() + TRY_AGAIN_AFTER)
+                self.store.fail_rating(row.row_id, why, self.now() + TRY_AGAIN_AFTER)
 
     def _decide_one(self, batch: _Batch, row: StoredRating) -> None:
         for _ in range(3):  # another process may decide about the same customer at this moment
@@ -251,7 +280,8 @@ class Engine:
         desk = self.desks[account]
         while not self.stopping() and (due := self.store.due_cases(account, self.now(), BATCH)):
             tickets = self.reading.tickets(desk, [case.carrier_id for case in due])
-            moved = [self._tick_one(desk, case, tickets[case.carrier_id]) for case in due]
+            readable = [(case, tickets[case.carrier_id]) for case in due if case.carrier_id in tickets]
+            moved = [self._tick_one(desk, case, ticket) for case, ticket in readable]
             if not any(moved):
                 return
 

@@ -238,6 +238,16 @@ class Change:
         """True if there is nothing left to write."""
         return self == Change()
 
+    @property
+    def parts(self) -> list[str]:
+        """Name what it does, without the words of the note."""
+        owner = f"assign to {self.assignee_id} in group {self.group_id}" if self.assignee_id else ""
+        nobody = f"leave unassigned in group {self.group_id}" if self.unassign else ""
+        priority = f"priority {self.priority}" if self.priority else ""
+        tags = f"tags + {', '.join(self.add_tags)}" if self.add_tags else ""
+        named = ("reopen" * self.reopen, owner, nobody, priority, tags, "private note" if self.note else "")
+        return [part for part in named if part]
+
 
 class EffectKind(StrEnum):
     """What an effect does to the world."""

@@ -47,7 +47,7 @@ class Planned:
             "case_id": self.case.case_id,
             "step": self.effect.step,
             "does": show.what(self.effect),
-            "changes": show.changes(self.change),
+            "changes": self.change.parts,
             "severity": str(self.case.severity),
             "reason": self.case.reason,
             "shadow": self.shadow,

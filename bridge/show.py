@@ -109,25 +109,7 @@ def what(effect: Effect) -> str:
     if effect.kind is EffectKind.ALERT:
         return f"tell {effect.person}"
     where = "a follow-up of ticket" if effect.kind is EffectKind.FOLLOW_UP else "ticket"
-    return f"{where} {effect.ticket_id}: {', '.join(changes(effect.change)) or 'nothing'}"
-
-
-def changes(change: Change) -> list[str]:
-    """Name the parts of a change."""
-    parts = []
-    if change.reopen:
-        parts.append("reopen")
-    if change.assignee_id:
-        parts.append(f"assign to {change.assignee_id} in group {change.group_id}")
-    if change.unassign:
-        parts.append(f"leave unassigned in group {change.group_id}")
-    if change.priority:
-        parts.append(f"priority {change.priority}")
-    if change.add_tags:
-        parts.append(f"tags + {', '.join(change.add_tags)}")
-    if change.note:
-        parts.append("private note")
-    return parts
+    return f"{where} {effect.ticket_id}: {', '.join(effect.change.parts) or 'nothing'}"
 
 
 def difference(effect: Effect, change: Change, ticket: Ticket, names: Mapping[str, str]) -> list[str]:

@@ -149,7 +149,7 @@ def _explain(exc: yaml.MarkedYAMLError, long_quote: tuple[Spot, int] | None, rep
     spot = Spot(mark.line + 1, mark.column + 1) if mark else TOP
     if long_quote and long_quote[1] == spot.line:
         return long_quote[0], f"this quote ends only in line {spot.line}; close it where the text ends"
-    if "expected ',' or" in problem and re.search(r"\s#", report.line(spot.line)):
+    if "expected ',' or" in problem and re.match(r"[\[{][^\]}]*\s#", report.line(spot.line)[spot.column - 1 :]):
         return spot, 'what follows a # is a comment; put such text in quotes, like "#channel"'
     if "cannot start any token" in problem or "tab character" in problem:
         return spot, "text cannot begin with a tab, @, ` or %; indent with spaces, and put such text in quotes"

@@ -216,16 +216,19 @@ def _translate(errors: list[ErrorDetails], document: Document, report: Reporter)
 
 def _one(error: ErrorDetails, document: Document, report: Reporter) -> None:
     loc, ctx = error["loc"], error.get("ctx", {})
+    if error["type"] == "too_short" and error["input"]:
+        return  # pydantic does not count items that have errors of their own
     if loc and loc[-1] == "[key]":
         report.error(document.key_spot(loc[:-1]), ctx.get("advice", "this key cannot be used as a name"))
         return
     spot = document.spot(loc)
     if error["type"] == "advice":
-        if ctx["key"]:
-            spot = document.spot((*loc, ctx["key"]))
-        elif ctx["piece"]:
-            spot = report.find(ctx["piece"], spot)
-        report.error(spot, ctx["advice"], ctx["suggestion"])
+        place = document.spot((*loc, ctx["key"])) if ctx["key"] else spot
+        report.error(place, ctx["advice"], ctx["suggestion"])
+        return
+    if error["type"] == "note":
+        for fault in ctx["faults"]:
+            report.error(report.find(fault.piece, spot), fault.message, fault.suggestion)
         return
     message, suggestion = _wording(error, str(loc[-1]) if loc else "")
     report.error(spot, message, suggestion)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.rules.problems import unknown
@@ -43,13 +43,21 @@ _LINK = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*):(?=//)")
 _BARE_LINK = re.compile(r"\b(www)\.", re.IGNORECASE)
 
 
-class NoteError(ValueError):
-    """A note cannot be used; *piece* is the part of its text that is wrong."""
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a note; *piece* is the part of its text that is meant."""
 
-    def __init__(self, message: str, piece: str, suggestion: str | None = None) -> None:
-        super().__init__(message)
-        self.piece = piece
-        self.suggestion = suggestion
+    message: str
+    piece: str
+    suggestion: str | None = None
+
+
+class NoteError(ValueError):
+    """A note cannot be used, for all these reasons."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(fault.message for fault in faults))
+        self.faults = tuple(faults)
 
 
 @dataclass(frozen=True)
@@ -75,34 +83,35 @@ class Note:
 
 
 def parse_note(text: str) -> Note:
-    """Read the text of a note; raises NoteError for an unknown placeholder or a brace on its own."""
+    """Read the text of a note; raises NoteError for unknown placeholders and for braces on their own."""
     if len(text) > LONGEST_NOTE:
-        raise NoteError(f"the note has {len(text):,} characters; at most {LONGEST_NOTE:,}", text)
-    if "{{" in text or "{%" in text:
-        raise NoteError("placeholders of the helpdesk are not used here; write {ticket_id}, with single braces", "{{")
+        raise NoteError([Fault(f"the note has {len(text):,} characters; at most {LONGEST_NOTE:,}", text)])
     parts: list[str | tuple[str, str]] = []
     end = 0
     for found in _PLACEHOLDER.finditer(text):
-        parts.append(_without_braces(text[end : found.start()]))
-        parts.append((_known(found[1].strip(), found[0]), (found[2] or "").strip()))
+        parts.append(text[end : found.start()])
+        parts.append((found[1].strip(), (found[2] or "").strip()))
         end = found.end()
-    parts.append(_without_braces(text[end:]))
+    parts.append(text[end:])
+    if faults := _faults(text, parts):
+        raise NoteError(faults)
     return Note(tuple(part for part in parts if part))
 
 
-def _known(name: str, written: str) -> str:
-    if name in PLACEHOLDERS or _BAD_RATINGS.fullmatch(name):
-        return name
-    message, suggestion = unknown("placeholder", name, PLACEHOLDERS)
-    raise NoteError(message, written, suggestion)
-
-
-def _without_braces(text: str) -> str:
-    brace = re.search(r"[{}][^\n]{0,20}", text)
-    if brace:
-        advice = f"a {brace[0][0]} on its own; a placeholder is written {{customer_name|fallback}}"
-        raise NoteError(advice, brace[0])
-    return text
+def _faults(text: str, parts: Sequence[str | tuple[str, str]]) -> list[Fault]:
+    if theirs := re.search(r"\{[{%][^\n]{0,40}", text):
+        advice = "placeholders of the helpdesk are not used here; write {ticket_id}, with single braces"
+        return [Fault(advice, theirs[0])]
+    faults = []
+    for part in parts:
+        if isinstance(part, str):
+            if brace := re.search(r"[{}][^\n]{0,20}", part):
+                advice = f"a {brace[0][0]} on its own; a placeholder is written {{customer_name|fallback}}"
+                faults.append(Fault(advice, brace[0]))
+        elif part[0] not in PLACEHOLDERS and not _BAD_RATINGS.fullmatch(part[0]):
+            message, suggestion = unknown("placeholder", part[0], PLACEHOLDERS)
+            faults.append(Fault(message, f"{{{part[0]}", suggestion))
+    return faults
 
 
 def inert(text: str, limit: int = 500) -> str:

@@ -12,7 +12,7 @@ from datetime import date, time, timedelta
 from decimal import Decimal
 from ipaddress import ip_address
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -25,7 +25,9 @@ from bridge.rules.conditions import Block
 from bridge.rules.document import Items, Map
 from bridge.rules.fields import read_block
 from bridge.rules.notes import Note, NoteError, parse_note
-from bridge.rules.problems import Reporter, unknown
+from bridge.rules.problems import Reporter, Spot, unknown
+
+T = TypeVar("T")
 
 LONGEST_TAG = 32  # characters: Freshdesk takes no more
 
@@ -71,15 +73,9 @@ class MoneyWithin:
     within: timedelta
 
 
-def wrong(
-    message: str, suggestion: str | None = None, *, key: str | None = None, piece: str | None = None
-) -> PydanticCustomError:
-    """Make the error that says in *message* what to write instead.
-
-    Its place is the value that is read; more exactly the value of *key* in it, or this *piece* of its text.
-    """
-    found = {"advice": message, "suggestion": suggestion, "key": key, "piece": piece}
-    return PydanticCustomError("advice", "{advice}", found)
+def wrong(message: str, suggestion: str | None = None, *, key: str | None = None) -> PydanticCustomError:
+    """Make the error that says in *message* what to write instead of a value, or of the value of *key* in it."""
+    return PydanticCustomError("advice", "{advice}", {"advice": message, "suggestion": suggestion, "key": key})
 
 
 def _text(value: Any, like: str) -> str:
@@ -250,25 +246,45 @@ def _quiet(value: Any) -> tuple[time, time]:
     return _span(_text(value, "21:00-08:00"))
 
 
-def _working_hours(value: Any) -> tuple[Hours, ...]:
+def _working_hours(value: Any, info: ValidationInfo) -> tuple[Hours, ...]:
     """Read `{mon-fri: 09:00-18:00, ...}` into the hours of each weekday; what is past midnight goes to the next day."""
     if not isinstance(value, Map):
         raise wrong("days with hours are wanted here, like mon-fri: 09:00-18:00")
+    report = _known(info).report
     week: list[list[tuple[time, time]]] = [[] for _ in _WEEKDAYS]
     for key, hours in value.items():
-        spans = [_span(part) for part in _text(hours, "09:00-18:00").split(",")]
-        for day in _days(key):
+        days = _or_report(_days, key, value.key_spots[key], report) or ()
+        spans = _or_report(_spans, hours, value.value_spots[key], report) or ()
+        for day in days:
             for start, end in spans:
-                if end != MIDNIGHT and end < start:
-                    week[day].append((start, MIDNIGHT))
-                    week[(day + 1) % 7].append((MIDNIGHT, end))
-                else:
-                    week[day].append((start, end))
+                _open(week, day, start, end)
     for number, day_hours in enumerate(week):
         _refuse_overlap(sorted(day_hours), _WEEKDAYS[number])
-    if not any(week):
+    if not value:
         raise wrong("no day is ever open; write at least one, like mon-fri: 09:00-18:00")
     return tuple(tuple(sorted(day_hours)) for day_hours in week)
+
+
+def _open(week: list[list[tuple[time, time]]], day: int, start: time, end: time) -> None:
+    if end != MIDNIGHT and end < start:
+        week[day].append((start, MIDNIGHT))
+        week[(day + 1) % 7].append((MIDNIGHT, end))
+    else:
+        week[day].append((start, end))
+
+
+def _spans(value: Any) -> list[tuple[time, time]]:
+    return [_span(part) for part in _text(value, "09:00-18:00").split(",")]
+
+
+def _or_report(read: Callable[[Any], T], value: Any, spot: Spot, report: Reporter) -> T | None:
+    """Read a part of a value; what is wrong with it is reported at the part's own place."""
+    try:
+        return read(value)
+    except PydanticCustomError as exc:
+        found = exc.context or {}
+        report.error(spot, found["advice"], found["suggestion"])
+        return None
 
 
 def _days(text: str) -> range | list[int]:
@@ -286,9 +302,11 @@ def _refuse_overlap(hours: list[tuple[time, time]], day: str) -> None:
             raise wrong(f"the hours of {day} overlap; write each hour of a day once")
 
 
-def _holidays(value: Any) -> PublicHolidays | frozenset[date]:
+def _holidays(value: Any, info: ValidationInfo) -> PublicHolidays | frozenset[date]:
     if isinstance(value, Items):
-        return frozenset(_day(item) for item in value)
+        report = _known(info).report
+        days = [_or_report(_day, item, spot, report) for item, spot in zip(value, value.value_spots, strict=True)]
+        return frozenset(day for day in days if day is not None)
     text = _text(value, "DE, DE-BE or a list of dates")
     if not _COUNTRY.fullmatch(text):
         raise wrong(f'"{text}" is not a country or region; write it like DE or DE-BE, or a list of dates')
@@ -306,10 +324,15 @@ def _day(value: Any) -> date:
 
 
 # ------------------------------------------------------------------ what refers to other parts of the file
+def _known(info: ValidationInfo) -> Known:
+    known: Known = info.context  # type: ignore[assignment]
+    return known
+
+
 def _one_of(kind: str, what: str, *besides: str) -> Callable[[Any, ValidationInfo], str]:
     def read(value: Any, info: ValidationInfo) -> str:
         text = _text(value, f"the name of a {what}")
-        names = info.context.names.get(kind, ()) if info.context else ()
+        names = _known(info).names[kind]
         if text not in names and text not in besides:
             raise wrong(*unknown(what, text, [*names, *besides]))
         return text
@@ -321,13 +344,13 @@ def _note(value: Any) -> Note:
     try:
         return parse_note(_text(value, "Please reply to {customer_name} by {reply_by}"))
     except NoteError as exc:
-        raise wrong(str(exc), exc.suggestion, piece=exc.piece) from exc
+        raise PydanticCustomError("note", "{advice}", {"advice": str(exc), "faults": exc.faults}) from exc
 
 
 def _block(value: Any, info: ValidationInfo) -> Block:
     if not isinstance(value, Map):
         raise wrong("conditions are wanted here, like {rating: bad}")
-    known: Known = info.context  # type: ignore[assignment]
+    known = _known(info)
     return read_block(value, known.report, known.names["accounts"])
 
 
@@ -353,7 +376,7 @@ Conditions = Annotated[Block, Refers(_block)]
 Day = Annotated[date, Reads(_day)]
 Duration = Annotated[timedelta, Reads(_duration)]
 Email = Annotated[str, Reads(_email)]
-Holidays = Annotated[PublicHolidays | frozenset[date], Reads(_holidays)]
+Holidays = Annotated[PublicHolidays | frozenset[date], Refers(_holidays)]
 MoneyText = Annotated[Money, Reads(_money)]
 MoneyLimit = Annotated[MoneyWithin, Reads(_money_within)]
 Name = Annotated[str, Reads(_name)]
@@ -368,6 +391,6 @@ RateLimit = Annotated[CountWithin, Reads(_count_within)]
 Rung = Annotated[str, Refers(_one_of("people", "person", "original_agent", "same_team"))]
 Share = Annotated[float, Reads(_share)]
 Tag = Annotated[str, Reads(_tag)]
-WeekHours = Annotated[tuple[Hours, ...], Reads(_working_hours)]
+WeekHours = Annotated[tuple[Hours, ...], Refers(_working_hours)]
 WholeNumber = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 Zone = Annotated[ZoneInfo, Reads(_zone)]

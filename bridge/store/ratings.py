@@ -226,6 +226,14 @@ class Ratings(Database):
         with self._writing() as tx:
             tx.execute(link, rows)
 
+    def unlinked_requesters(self, account: str, since: datetime, limit: int) -> list[str]:
+        """Return requesters who rated badly at or after *since* and are not known as customers yet."""
+        known = exists().where(customer.c.account == account, customer.c.requester_id == rating.c.requester_id)
+        asked = select(rating.c.requester_id).distinct().where(rating.c.account == account, BAD, ~known)
+        asked = asked.where(rating.c.requester_id.is_not(None), rating.c.rated_at >= since)
+        with self._reading() as tx:
+            return list(tx.execute(asked.order_by(rating.c.requester_id).limit(limit)).scalars())
+
     def customer_key(self, account: str, requester_id: str) -> str | None:
         """Return the key that joins a requester with the same person elsewhere."""
         whose = (customer.c.account == account, customer.c.requester_id == requester_id)

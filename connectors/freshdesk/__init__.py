@@ -66,6 +66,11 @@ class Freshdesk:
         """Read tickets with their requesters, one call each."""
         return {ticket_id: self._tickets.read(ticket_id) for ticket_id in ticket_ids}
 
+    def addresses(self, requester_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the e-mail addresses of requesters, one call each: Freshdesk shows no list of chosen contacts."""
+        rows = {key: self._api.read_if_offered(f"contacts/{key}") or {} for key in requester_ids}
+        return {key: str(row["email"]) for key, row in rows.items() if row.get("email")}
+
     def past_holder(self, ticket_id: str, at: datetime) -> str | None:
         """Return who last answered the customer before *at*: Freshdesk shows no history of responders."""
         return self._tickets.last_answered_by(ticket_id, at)

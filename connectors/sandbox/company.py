@@ -76,7 +76,8 @@ class Company:
         desk, agent_id = self.desks[account], self.agents[account, agent]
         tags = details.pop("customer_tags", [])
         subject = details.pop("subject", "My order")
-        customer_id = desk.add_customer(customer, f"{customer.split(maxsplit=1)[0].lower()}@customer.example", tags=tags)
+        email = f"{customer.replace(' ', '.').lower()}@customer.example"
+        customer_id = desk.add_customer(customer, email, tags=tags)
         group_id = self.groups[account, STAFF[agent][1]]
         ticket_id = desk.open_ticket(customer_id, subject, "Where is it?", group=group_id, **details)
         desk.assign(ticket_id, agent_id, by=agent_id)

@@ -92,6 +92,10 @@ class Zendesk:
         """Read tickets with their requesters, 100 per call; a deleted one comes with that status."""
         return self._tickets.read(ticket_ids, self.directory()) if ticket_ids else {}
 
+    def addresses(self, requester_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the e-mail addresses of requesters, 100 per call."""
+        return self._people.addresses(requester_ids)
+
     def past_holder(self, ticket_id: str, at: datetime) -> str | None:
         """Return who held, or last answered, the ticket at that moment, from its audits."""
         return self._tickets.past_holder(ticket_id, at, self.directory())

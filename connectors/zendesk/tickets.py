@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bridge.connector import Tools
-from bridge.errors import CredentialsRefused, NotFound, Unreachable
+from bridge.errors import BadRecord, CredentialsRefused, NotFound
 from bridge.model import Category, Directory, Requester, Status, Ticket
 from connectors.zendesk.pages import PAGE_SIZE, read_all, record, rows
 from connectors.zendesk.ratings import optional_id
@@ -61,7 +61,7 @@ class Tickets:
     def _read_body(
         self, body: Mapping[str, Any], tickets: Sequence[Any], directory: Directory | None
     ) -> Iterator[Ticket]:
-        """Make tickets of JSON. Raises Unreachable if one is not what a ticket is."""
+        """Make tickets of JSON. Raises BadRecord if one is not what a ticket is."""
         users, organizations = _by_id(body.get("users")), _by_id(body.get("organizations"))
         metrics = {str(metric.get("ticket_id")): metric for metric in body.get("metric_sets") or ()}
         brands = directory.brands if directory else {}
@@ -71,8 +71,9 @@ class Tickets:
                 requester = requester_from(row, users, organizations)
                 yield ticket_from(row, requester, metric, brands, self._clock())
             except (KeyError, TypeError, ValueError, AttributeError) as exc:
-                what = "a ticket that cannot be read"
-                raise Unreachable(f"{self._http.account}: GET {TICKETS}: {what} ({type(exc).__name__} {exc})") from exc
+                ticket_id = row.get("id") if isinstance(row, dict) else None
+                what = f"ticket {ticket_id} cannot be read ({type(exc).__name__} {exc})"
+                raise BadRecord(f"{self._http.account}: {what}") from exc
 
     def _clock(self) -> datetime:
         return self._http.helpdesk_time or self._tools.now()

@@ -339,3 +339,12 @@ def test_bad_times_of_many_come_by_person(store: Store) -> None:
     found = store.bad_times_of("acme", [("k1", "500"), (None, "501"), (None, None)], NOW - 30 * DAY)
 
     assert found == {("k1", "500"): (NOW - DAY,), (None, "501"): (), (None, None): ()}
+
+
+def test_bad_raters_whose_customer_is_not_known_yet_can_be_looked_up(store: Store) -> None:
+    others = [replace(RATING, rating_id=f"9{who}", requester_id=who) for who in ("501", "502", None)]
+    see(store, RATING, *others, replace(RATING, rating_id="40", requester_id="503", category=Category.GOOD))
+    store.link_customers("acme", {"501": "k1"})
+
+    assert store.unlinked_requesters("acme", NOW - 30 * DAY, 10) == ["500", "502"]
+    assert store.unlinked_requesters("acme", NOW, 10) == []
