@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bridge.model import Category, Directory, News, Rating, RatingPage, Ticket, Write
+from bridge.model import Activity, Category, Directory, News, Rating, RatingPage, Ticket, Watched, Write
 
 if TYPE_CHECKING:
     from bridge.http import BridgeSession
@@ -124,6 +124,13 @@ class Connector(Protocol):
 
     def addresses(self, requester_ids: Sequence[str]) -> Mapping[str, str]:
         """Return the e-mail addresses of requesters who have one; the caller hashes them and keeps none."""
+
+    def activity(self, watched: Sequence[Watched]) -> Iterator[Activity]:
+        """Yield the watched tickets that changed since they were last read, in as few calls as possible.
+
+        Costs at most one call per 50 watched tickets and one or two for each that changed. One that is gone comes
+        with that status where the helpdesk shows it without a call of its own. A deed may come twice, never not at all.
+        """
 
     def past_holder(self, ticket_id: str, at: datetime) -> str | None:
         """Return who held, or last answered, the ticket at that moment, from its history."""

@@ -181,6 +181,42 @@ class Directory:
         return sorted(found, key=lambda agent: agent.agent_id)
 
 
+class DeedKind(StrEnum):
+    """What a person did to a ticket."""
+
+    EDITED = "edited"  # an agent changed a field, or wrote a private note
+    REPLIED = "replied"  # an agent wrote to the customer
+    SOLVED = "solved"  # it became solved or closed, whoever did it
+    REOPENED = "reopened"  # it left solved or closed, whoever did it
+    CUSTOMER_WROTE = "customer_wrote"
+
+
+@dataclass(frozen=True)
+class Deed:
+    """One thing that a person did to a ticket; our own writes and those of automations are no deeds."""
+
+    kind: DeedKind
+    at: datetime
+    agent_id: str | None = None  # None: not an agent, or the helpdesk does not say who
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A ticket with an open case, as it was last read."""
+
+    ticket_id: str
+    stamp: str  # `Ticket.stamp` of the last reading; "" for none
+    since: datetime  # deeds before this are known
+
+
+@dataclass(frozen=True)
+class Activity:
+    """A watched ticket that changed, and what people did to it since, oldest first."""
+
+    ticket: Ticket
+    deeds: tuple[Deed, ...]
+
+
 # ------------------------------------------------------------------ what we decide
 class Severity(StrEnum):
     """How much attention a case gets; the order of the members is the order of weight."""

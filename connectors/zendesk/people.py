@@ -15,7 +15,7 @@ from typing import Any
 from bridge.connector import Tools
 from bridge.errors import CredentialsRefused, NotFound
 from bridge.model import Agent, Directory
-from connectors.zendesk.pages import PAGE_SIZE, PAGED, next_position, read_all, read_page, rows
+from connectors.zendesk.pages import PAGE_SIZE, PAGED, next_position, read_all, read_page, record, rows
 from connectors.zendesk.ratings import optional_id
 
 USERS = "/api/v2/users"
@@ -64,13 +64,17 @@ class People:
         for membership in read_all(self._http, MEMBERSHIPS, "group_memberships"):
             if str(membership["group_id"]) in groups:
                 memberships[str(membership["user_id"])].append(membership)
-        own_id = optional_id(self._http.read(ME)["user"].get("id"))
         presence = self._read_presence()
         agents = {}
         for user in read_all(self._http, USERS, "users", {**PAGED, "role[]": ["agent", "admin"]}):
             user_id = str(user["id"])
             agents[user_id] = agent_from(user, memberships[user_id], presence.get(user_id), self._out_of_office)
-        return Directory(self._tools.now(), agents, groups, self._read_brands(), own_id)
+        return Directory(self._tools.now(), agents, groups, self._read_brands(), self._read_own_id())
+
+    def _read_own_id(self) -> str | None:
+        """Return who we are; None for an anonymous user, whose id is null."""
+        user = record(self._http, ME, self._http.read(ME)).get("user") or {}
+        return optional_id(user.get("id"))
 
     def _read_brands(self) -> dict[str, str]:
         """Return the names of the brands; none where the account has no such thing, or this user may not see it."""

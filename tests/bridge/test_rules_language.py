@@ -47,7 +47,7 @@ def test_the_sample_means_what_its_comments_say(sample: Rules) -> None:
     assert list(sample.accounts) == ["acme", "shop"]
     assert sample.accounts["shop"].connector == "freshdesk"
     assert (sample.settings.mode, sample.settings.surveys) == ("shadow", "off")
-    assert [rule.name for rule in sample.rules][0] == "Let down again"
+    assert sample.rules[0].name == "Let down again"
     assert sample.rules[0].severity is Severity.CRITICAL
     assert sample.playbooks["standard"].deadlines[1].within == timedelta(hours=2)
     assert sample.playbooks["standard"].deadlines[1].otherwise.assign == "leads"

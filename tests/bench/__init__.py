@@ -1,0 +1,1 @@
+"""The benchmark: every number that the project promises, measured, beside its goal. `make bench` runs it."""

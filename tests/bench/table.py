@@ -1,0 +1,58 @@
+"""What the benchmark found: rows beside their goals, as one table."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+WIDTH = 116
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number: what it is, what it came to, and what it should be; *goal* None: only for comparison."""
+
+    what: str
+    found: float
+    unit: str
+    goal: float | None = None
+    at_least: bool = False  # the goal is a floor, not a ceiling
+
+    @property
+    def is_met(self) -> bool:
+        """True unless the goal is missed."""
+        if self.goal is None:
+            return True
+        return self.found >= self.goal if self.at_least else self.found <= self.goal
+
+    def line(self) -> str:
+        """Return the row as text."""
+        goal = "" if self.goal is None else f"{'>=' if self.at_least else '<='} {_number(self.goal)}"
+        mark = "" if self.goal is None else "yes" if self.is_met else "NO"
+        return f"  {self.what:<78} {_number(self.found):>8} {self.unit:<6} {goal:>9}  {mark}"
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """The rows of one question, and the way in which they were measured."""
+
+    title: str
+    how: str
+    rows: Sequence[Row]
+
+    def __str__(self) -> str:
+        said = textwrap.fill(self.how, WIDTH, initial_indent="  ", subsequent_indent="  ")
+        return "\n".join([self.title, said, *(row.line() for row in self.rows), ""])
+
+
+def middle(values: Sequence[float]) -> float:
+    """Return the median."""
+    return float(median(values))
+
+
+def _number(value: float) -> str:
+    if value >= 100 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}"
