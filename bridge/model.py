@@ -370,7 +370,18 @@ class Case:
     outcome: Outcome | None = None
     assigned_at: datetime | None = None
     confirmed_at: datetime | None = None
+    acknowledged_at: datetime | None = None  # first edit by the owner
+    contacted_at: datetime | None = None  # first public reply by a human
+    solved_at: datetime | None = None  # since when it is solved
     ended_at: datetime | None = None
+    attempt: int = 1  # a second bad answer starts at most one more
+    deadlines_done: int = 0  # how many deadlines of this attempt have been acted on, the shortest first
+    chosen_by_human: bool = False  # somebody gave the ticket to its present owner: it is never taken from them
+    seen_stamp: str = ""  # of the ticket when people were last looked for
+    seen_at: datetime | None = None
+    cause: str | None = None  # what was learned when it ended
+    remedy: str | None = None
+    party: str | None = None  # service, product, policy, third_party
     version: int = 0  # compare-and-set
 
     @property
