@@ -111,6 +111,7 @@ class App:
         self.failures.clear()
         self._check_names()
         self.store.keep_rules(self.rules.hash, self.rules.text, self.now())
+        self.store.free_leases()  # of a run that was killed: we hold the lock, so nobody works under them
         give_up_at = self.now() + within
         polled: set[str] = set()
         active = list(self.accounts)
@@ -129,6 +130,7 @@ class App:
             if account not in polled:
                 engine.poll(account, since)
                 polled.add(account)
+            engine.watch(account)
             engine.tick(account)
             self._deliver(account)
             while not engine.stopping() and engine.decide(account):
@@ -160,8 +162,11 @@ class App:
         except HelpdeskError as exc:
             log.warning("names of groups and agents are not checked: %s", exc)
             return
-        if problems := self.rules.unknown_names(directories):
+        problems = self.rules.unknown_names(directories)
+        if any(not problem.is_warning for problem in problems):
             raise RulesError(problems)
+        for problem in problems:
+            log.warning("%s", problem.headline)
         for account in self.accounts:
             self.store.put_account_state(account, names_checked=self.rules.hash)
 

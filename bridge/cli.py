@@ -12,8 +12,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,14 +21,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge import __version__
-from bridge.errors import BridgeError, NeedsHuman, RulesError, Throttled
+from bridge.errors import BridgeError, HelpdeskError, NeedsHuman, RulesError, SettingsError, Throttled
 
 if TYPE_CHECKING:
     from bridge.app import App
-    from bridge.rules import Rules
+    from bridge.connector import Finding, SetupStep
+    from bridge.model import Case
+    from bridge.rules import Problem, Rules
+    from bridge.store import Store, StoredEffect
 
 EXIT_ORDER = (70, 74, 78, 77, 65, 3, 69)  # where several apply, the first of these is the exit code
 INTERRUPTED = 130
+TERMINATED = 143
 
 rules_option = click.option(
     "--rules",
@@ -42,7 +46,19 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 account_option = click.option("--account", help="Only this account of rules.yaml.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "BRIDGE"})
+class _Commands(click.Group):
+    """The commands, whose reader may leave early: `recovery-bridge cases | head`."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; nobody listening any more is no error."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(0) from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "BRIDGE"})
 @click.version_option(__version__, prog_name="recovery-bridge")
 @click.option("--log-json", is_flag=True, help="Log JSON lines to stderr.")
 def cli(log_json: bool) -> None:
@@ -61,8 +77,10 @@ def cli(log_json: bool) -> None:
 def main() -> None:
     """Run a command; errors become one line on stderr and an exit code."""
     gc.disable()  # importing makes only objects that stay: collecting them costs a fifth of an idle run
+    signal.signal(signal.SIGTERM, _leave)
     try:
-        sys.exit(cli.main(standalone_mode=False))  # the code that a command handed to click's Exit, or None
+        # Without its standalone mode click returns the code that a command handed to Exit, and None for done.
+        sys.exit(cli.main(prog_name="recovery-bridge", standalone_mode=False))
     except click.ClickException as exc:
         exc.show()
         sys.exit(exc.exit_code)
@@ -71,14 +89,18 @@ def main() -> None:
     except BridgeError as exc:
         click.echo(str(exc), err=True)
         sys.exit(exc.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as exc:
         from bridge.log import crash_report
 
         click.echo(crash_report(exc), err=True)
         sys.exit(70)
+    finally:
+        gc.freeze()  # what is left goes with the process: nobody needs to look through it once more
+
+
+def _leave(_number: int, _frame: Any) -> None:
+    """End at SIGTERM as at Ctrl-C: files are closed and copies removed."""
+    sys.exit(TERMINATED)
 
 
 # ------------------------------------------------------------------ opening
@@ -102,6 +124,11 @@ class _Stop:
     def _heard(self, number: int, _frame: Any) -> None:
         self.interrupted = self.interrupted or number == signal.SIGINT
         self.event.set()
+        # A write that is cut off is looked up by the next run, so whoever asks twice may leave at once.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, _leave)
+        with suppress(OSError):
+            os.write(2, b"finishing the item in hand; once more leaves at once\n")
 
     def sleep(self, seconds: float) -> None:
         self.event.wait(seconds)
@@ -112,12 +139,46 @@ def _open(rules_path: Path, stop: _Stop | None = None, account: str | None = Non
     from bridge.app import open_app
 
     rules = _load(rules_path)
-    if account is not None and account not in rules.accounts:
-        raise click.UsageError(f"no account {account!r} in {rules_path}; there are: {', '.join(rules.accounts)}")
+    _check_account(rules, account)
     stop = stop or _Stop()
-    gc.enable()
     with open_app(rules, os.environ, sleep=stop.sleep, stopping=stop.event.is_set) as app:
+        _collect_garbage()
         yield app
+
+
+def _collect_garbage() -> None:
+    """Let Python collect garbage again, but never look through what was imported."""
+    gc.freeze()
+    gc.enable()
+
+
+@contextmanager
+def _look(rules_path: Path, account: str | None = None) -> Iterator[tuple[Rules, Store]]:
+    """Open the store alone: looking at it needs no credentials and no helpdesk."""
+    from bridge import settings
+    from bridge.store import Store
+
+    rules = _load(rules_path)
+    _check_account(rules, account)
+    store = Store.open(settings.database_url(os.environ, settings.state_dir(os.environ)))
+    try:
+        yield rules, store
+    finally:
+        store.close()
+
+
+def _check_account(rules: Rules, account: str | None) -> None:
+    if account is not None and account not in rules.accounts:
+        raise SettingsError(f"{rules.path}: no account {account!r}; there are: {', '.join(rules.accounts)}")
+
+
+def _worst(codes: Iterable[int]) -> int:
+    found = set(codes)
+    return next((code for code in EXIT_ORDER if code in found), 0)
+
+
+def _needs_human(store: Store) -> list[int]:
+    return [NeedsHuman.exit_code] if store.parked() or store.orphans() else []
 
 
 def _print_json(value: Any) -> None:
@@ -151,21 +212,41 @@ def check(rules_path: Path, as_json: bool) -> None:
     Example:
         recovery-bridge check --rules rules.yaml
     """
+    from bridge import show
     from bridge.rules import check as check_text
     from bridge.rules import read
 
     rules, problems = check_text(read(rules_path), str(rules_path))
+    strange = _strange_connectors(rules) if rules else []
+    problems += strange
+    errors = sum(not problem.is_warning for problem in problems)
     if as_json:
         _print_json([problem.as_dict() for problem in problems])
     else:
         for problem in problems:
             click.echo(f"{problem}\n")
-        if rules is None:
-            click.echo(f"{rules_path}: {sum(not p.is_warning for p in problems)} problems; nothing would run", err=True)
-        else:
+        if rules and not errors:
             counts = f"{len(rules.rules)} rules, {len(rules.playbooks)} playbooks"
             click.echo(f"{rules_path}: {counts}, mode {rules.settings.mode}: ready")
-    _exit_with(0 if rules is not None else RulesError.exit_code)
+        else:
+            click.echo(f"{rules_path}: {show.count(errors, 'problem')}; nothing would run", err=True)
+    if rules is None:
+        _exit_with(RulesError.exit_code)
+    _exit_with(SettingsError.exit_code if strange else 0)
+
+
+def _strange_connectors(rules: Rules) -> list[Problem]:
+    """Return a problem for each account of a helpdesk that this installation does not know."""
+    from bridge.rules.problems import Reporter, unknown
+    from bridge.settings import connector_names
+
+    report = Reporter(rules.path, rules.text)
+    names = connector_names()
+    for name, account in rules.accounts.items():
+        if account.connector not in names:
+            spot = rules.document.spot(("accounts", name, "connector"))
+            report.error(spot, *unknown("connector", account.connector, names))
+    return report.problems
 
 
 # ------------------------------------------------------------------ run and plan
@@ -191,89 +272,88 @@ def run(rules_path: Path, as_json: bool, once: bool, every: int, since: datetime
     stop = _Stop()
     stop.listen()
     with _open(rules_path, stop) as app, run_lock(app.folder):
-        code = _one_pass(app, since, as_json)
-        while not once and not stop.event.is_set():
-            stop.sleep(every)
-            if not stop.event.is_set():
-                code = _one_pass(app, None, as_json)
+        _print_pass(app, _one_pass(app, since), as_json)
+        while not once and not stop.event.wait(every):
+            report = _one_pass(app, None)
+            if as_json or _is_news(report):
+                _print_pass(app, report, as_json)
+        code = _exit_code(app)
+    if not once and stop.event.is_set():
+        code = 0  # a service that was told to stop has done what it was asked
     _exit_with(INTERRUPTED if stop.interrupted else code)
 
 
-def _one_pass(app: App, since: datetime | None, as_json: bool) -> int:
-    """Run once over all accounts, print what it did, and return the exit code."""
+def _one_pass(app: App, since: datetime | None) -> dict[str, Any]:
+    """Run once over all accounts and return what it did, as the contract promises it."""
     from bridge.engine import Tally
 
     started = time.monotonic()
-    app.engine.tally = Tally()
+    app.engine.tally = tally = Tally()
     before = {account: session.requests_made for account, session in app.sessions.items()}
     app.run(since)
-    report = _report(app, before, time.monotonic() - started)
-    if as_json:
-        _print_json(report)
-    else:
-        _print_report(app, report)
-    return _exit_code(app)
-
-
-def _report(app: App, before: dict[str, int], seconds: float) -> dict[str, Any]:
-    tally = app.engine.tally
-    parked = len(app.store.parked())
     effects = {state: tally.effects[state] for state in ("planned", "applied", "adopted", "refused")}
     return {
         "ratings_seen": tally.ratings_seen,
         "cases_opened": tally.cases_opened,
-        "effects": {**effects, "parked": parked},
-        "requests": {account: s.requests_made - before[account] for account, s in app.sessions.items()},
+        "effects": {**effects, "parked": len(app.store.parked())},
+        "requests": {account: session.requests_made - before[account] for account, session in app.sessions.items()},
         "mode": str(app.rules.settings.mode),
-        "duration_s": round(seconds, 3),
+        "duration_s": round(time.monotonic() - started, 3),
     }
 
 
-def _print_report(app: App, report: dict[str, Any]) -> None:
-    effects, requests = report["effects"], report["requests"]
-    calls = ", ".join(f"{account} {count}" for account, count in requests.items())
-    click.echo(
-        f"{report['mode']}: {report['ratings_seen']} ratings seen, {report['cases_opened']} cases opened, "
-        f"{effects['applied']} effects applied, {effects['adopted']} adopted, {effects['parked']} parked; "
-        f"API calls: {calls}; {report['duration_s']} s"
-    )
-    for case in app.store.orphans():
-        click.echo(f"case {case.case_id} (ticket {case.ticket_id} of {case.account}) has no owner: {case.reason}")
-    if effects["parked"]:
-        click.echo("parked effects need a human: recovery-bridge retry --list")
+def _is_news(report: dict[str, Any]) -> bool:
+    done = {state: count for state, count in report["effects"].items() if state != "parked"}
+    return bool(report["cases_opened"] or any(done.values()))
+
+
+def _print_pass(app: App, report: dict[str, Any], as_json: bool) -> None:
+    from bridge import show
+
+    if as_json:
+        _print_json(report)
+        return
+    new_cases = app.store.cases(limit=report["cases_opened"])
+    for line in show.run_lines(report, new_cases, app.store.orphans(), app.engine.tally.failed_records):
+        click.echo(line)
+    for account, failure in app.failures.items():
+        if not isinstance(failure, Throttled):
+            click.echo(f"{account} goes on in the next run; what to do: recovery-bridge doctor --account {account}")
 
 
 def _exit_code(app: App) -> int:
     """Return the exit code of a pass: the worst of its accounts; being told to wait is not a failure."""
-    codes = {exc.exit_code for exc in app.failures.values() if not isinstance(exc, Throttled)}
-    if app.store.parked() or app.store.orphans():
-        codes.add(NeedsHuman.exit_code)
-    return next((code for code in EXIT_ORDER if code in codes), 0)
+    failures = [exc.exit_code for exc in app.failures.values() if not isinstance(exc, Throttled)]
+    return _worst([*failures, *_needs_human(app.store)])
 
 
 @cli.command()
 @rules_option
 @json_option
-def plan(rules_path: Path, as_json: bool) -> None:
+@click.option("--since", callback=_since, help="Plan also for ratings given since this day, as `run --since` would.")
+def plan(rules_path: Path, as_json: bool, since: datetime | None) -> None:
     """Show what a run would change now, ticket by ticket. Writes nothing anywhere.
 
     \b
     Example:
         recovery-bridge plan
+        recovery-bridge plan --since 2026-11-01
     """
+    from bridge import show
     from bridge.planning import make_plan
 
-    planned, failures = make_plan(_load(rules_path), os.environ)
+    rules = _load(rules_path)
+    _collect_garbage()
+    planned, failures = make_plan(rules, os.environ, since)
     if as_json:
         _print_json([item.as_json() for item in planned])
     else:
         for item in planned:
             click.echo(item.as_text() + "\n")
-        click.echo(f"{len(planned)} changes; nothing was written")
+        click.echo(f"{show.count(len(planned), 'change')}; nothing was written")
     for failure in failures.values():
         click.echo(str(failure), err=True)
-    codes = {failure.exit_code for failure in failures.values()}
-    _exit_with(next((code for code in EXIT_ORDER if code in codes), 0))
+    _exit_with(_worst(failure.exit_code for failure in failures.values() if not isinstance(failure, Throttled)))
 
 
 # ------------------------------------------------------------------ looking
@@ -291,16 +371,16 @@ def explain(ticket: str, rules_path: Path, account: str | None, as_json: bool) -
     """
     from bridge.explaining import explain_ticket
 
-    with _open(rules_path, account=account) as app:
-        explanations = explain_ticket(app.store, app.rules, ticket, account)
+    with _look(rules_path, account) as (rules, store):
+        explanations = explain_ticket(store, rules, ticket, account)
     if as_json:
         _print_json([explanation.as_json() for explanation in explanations])
         return
     for explanation in explanations:
-        click.echo(explanation.as_text() + "\n")
+        click.echo(explanation.as_text(rules.settings.timezone) + "\n")
     if not explanations:
         click.echo(
-            f"no rating of ticket {ticket} has been seen; `recovery-bridge status` says when each account was read"
+            f"no rating of ticket {ticket} has been seen; recovery-bridge status says when each account was read"
         )
 
 
@@ -308,7 +388,7 @@ def explain(ticket: str, rules_path: Path, account: str | None, as_json: bool) -
 @rules_option
 @account_option
 @json_option
-@click.option("--all", "also_ended", is_flag=True, help="Also cases that have ended.")
+@click.option("--all", "also_ended", is_flag=True, help="Also cases that have ended; --json always lists them.")
 def cases(rules_path: Path, account: str | None, as_json: bool, also_ended: bool) -> None:
     """List open cases, the most urgent first.
 
@@ -318,44 +398,72 @@ def cases(rules_path: Path, account: str | None, as_json: bool, also_ended: bool
     """
     from bridge import show
 
-    with _open(rules_path, account=account) as app:
-        found = app.store.cases(open_only=not (also_ended or as_json), account=account)
+    with _look(rules_path, account) as (_, store):
+        found = store.cases(open_only=not (also_ended or as_json), account=account)
+    found = show.by_urgency(found)
     if as_json:
         _print_json([show.case_json(case) for case in found])
-    else:
+    elif found:
         now = datetime.now(UTC)
         click.echo(show.table(show.CASE_HEADINGS, [show.case_line(case, now) for case in found]))
+    else:
+        click.echo("no cases" if also_ended else "no open cases; --all shows those that have ended")
+
+
+OUTCOMES = ("recovered", "improved", "not_recovered", "no_response", "unfixable", "stopped", "dismissed")
+PARTIES = ("service", "product", "policy", "third_party")
 
 
 @cli.command()
-@click.argument("case_id")
+@click.argument("words", nargs=-1, required=True, metavar="[close] CASE")
 @rules_option
 @json_option
-def case(case_id: str, rules_path: Path, as_json: bool) -> None:
-    """Show one case in full: who was asked and why, what was decided, what was done.
+@click.option(
+    "--outcome", type=click.Choice(OUTCOMES), default="stopped", show_default=True, help="close: how it ended."
+)
+@click.option("--cause", help="close: what went wrong.")
+@click.option("--remedy", help="close: what was done about it.")
+@click.option("--party", type=click.Choice(PARTIES), help="close: whose failure it was.")
+def case(words: tuple[str, ...], rules_path: Path, as_json: bool, outcome: str, **learned: str | None) -> None:
+    """Show one case in full, or end it by hand with what was learned.
 
     \b
     Example:
         recovery-bridge case 1f6ab2c9
+        recovery-bridge case close 1f6ab2c9 --outcome unfixable --cause "no such feature" --party product
     """
     from bridge import show
 
-    with _open(rules_path) as app:
-        found = app.store.case(case_id)
-        if found is None:
-            raise click.UsageError(f"no case {case_id!r}; `recovery-bridge cases --all` lists them")
-        audits, effects = app.store.audits(case_id=case_id), app.store.effects_of(case_id)
+    closing = len(words) == 2 and words[0] == "close"
+    if not closing and len(words) != 1:
+        raise click.UsageError("write: case CASE, or: case close CASE")
+    with _look(rules_path) as (rules, store):
+        found = _case_named(store, words[-1])
+        if closing:
+            found = _close(store, found, outcome, learned)
+        audits, effects = store.audits(case_id=found.case_id), store.effects_of(found.case_id)
     if as_json:
-        told = [{"at": show.moment(a.at), "what": a.what, "reason": a.reason} for a in audits]
-        done = [
-            {"step": e.effect.step, "state": str(e.state), "does": show.what(e.effect), "error": e.error}
-            for e in effects
-        ]
-        _print_json(
-            {**show.case_json(found), "ladder": [vars(s) for s in found.ladder], "audits": told, "effects": done}
-        )
+        _print_json(show.case_story_json(found, audits, effects))
     else:
-        click.echo(show.case_story(found, audits, [(e.effect, str(e.state), e.error) for e in effects]))
+        click.echo(show.case_story(found, audits, effects, rules.settings.timezone))
+
+
+def _case_named(store: Store, case_id: str) -> Case:
+    found = store.case(case_id)
+    if found is None:
+        raise click.UsageError(f"no case {case_id!r}; recovery-bridge cases --all lists them")
+    return found
+
+
+def _close(store: Store, found: Case, outcome: str, learned: dict[str, str | None]) -> Case:
+    from bridge.model import Outcome
+    from bridge.recovery import Learned, close
+
+    if not found.is_open:
+        raise click.UsageError(f"case {found.case_id} has ended already: {found.outcome}")
+    decision = close(found, Outcome(outcome), Learned(**learned), datetime.now(UTC))
+    store.save(decision, expected_version=found.version)
+    return _case_named(store, found.case_id)
 
 
 @cli.command()
@@ -370,14 +478,15 @@ def status(rules_path: Path, as_json: bool) -> None:
     """
     from bridge.status import account_status, status_text
 
-    with _open(rules_path) as app:
-        reports = [account_status(app.store, app.rules, account, datetime.now(UTC)) for account in app.accounts]
-        parked = bool(app.store.parked())
+    now = datetime.now(UTC)
+    with _look(rules_path) as (rules, store):
+        reports = [account_status(store, rules, account, now) for account in rules.accounts]
+        code = _worst(_needs_human(store))
     if as_json:
-        _print_json([vars(report) for report in reports])
+        _print_json([report.as_json() for report in reports])
     else:
-        click.echo(status_text(reports))
-    _exit_with(NeedsHuman.exit_code if parked else 0)
+        click.echo(status_text(reports, now))
+    _exit_with(code)
 
 
 # ------------------------------------------------------------------ mending
@@ -394,32 +503,49 @@ def retry(rules_path: Path, as_json: bool, only_list: bool, effect_ids: tuple[st
         recovery-bridge retry --list
         recovery-bridge retry 9c41d0aa
     """
-    with _open(rules_path) as app:
-        parked = app.store.parked()
-        failures = app.store.failures()
+    from bridge import show
+
+    with _look(rules_path) as (_, store):
+        parked, failures = store.parked(), store.failures()
+        _check_effects(effect_ids, parked)
         if not only_list:
-            count = app.store.retry_parked(effect_ids or None)
-            again = 0 if effect_ids else app.store.retry_failures()
+            count = store.retry_parked(effect_ids or None)
+            again = 0 if effect_ids else store.retry_failures()
     if as_json:
-        _print_json(
-            {
-                "parked": [
-                    {"effect_id": p.effect.effect_id, "ticket_id": p.effect.ticket_id, "error": p.error} for p in parked
-                ],
-                "failed_records": [vars(failure) for failure in failures],
-            }
-        )
+        _print_json(show.stuck_json(parked, failures))
         return
-    for item in parked:
-        click.echo(
-            f"parked {item.effect.effect_id}: ticket {item.effect.ticket_id} of {item.effect.account}: {item.error}"
-        )
-    for failure in failures:
-        click.echo(f"failed record {failure.key} of {failure.account}: {failure.error}")
+    if only_list or not effect_ids:
+        for line in show.stuck_lines(parked, failures):
+            click.echo(line)
     if only_list:
-        click.echo(f"{len(parked)} parked effects, {len(failures)} records that cannot be read")
+        click.echo(f"{show.count(len(parked), 'parked effect')}, {show.count(len(failures), 'failed record')}")
     else:
-        click.echo(f"{count} effects and {again} records will be tried again by the next run")
+        what = f"{show.count(count, 'effect')} and {show.count(again, 'record')}"
+        click.echo(f"{what} will be tried again by the next run; a record that cannot be read, whenever it comes again")
+
+
+def _check_effects(effect_ids: Sequence[str], parked: Sequence[StoredEffect]) -> None:
+    unknown = set(effect_ids) - {one.effect.effect_id for one in parked}
+    if unknown:
+        raise click.UsageError(
+            f"not parked: {', '.join(sorted(unknown))}; recovery-bridge retry --list names those that are"
+        )
+
+
+@cli.command()
+@click.argument("account")
+@rules_option
+def resume(account: str, rules_path: Path) -> None:
+    """Let an account that a limit stopped begin recoveries again.
+
+    \b
+    Example:
+        recovery-bridge resume acme
+    """
+    with _look(rules_path, account) as (_, store):
+        store.put_account_state(account, held="")
+        waiting = store.release_ratings(account)
+    click.echo(f"{account}: goes on; ratings that waited: {waiting}")
 
 
 # ------------------------------------------------------------------ helpdesk side
@@ -436,15 +562,17 @@ def doctor(rules_path: Path, account: str | None, as_json: bool) -> None:
     """
     from bridge import show
     from bridge.connector import Level
-    from bridge.doctor import examine
+    from bridge.doctor import examine, examine_here
 
     with _open(rules_path, account=account) as app:
-        findings = [(name, f) for name in app.accounts if account in (None, name) for f in examine(app, name)]
+        names = [name for name in app.accounts if account in (None, name)]
+        findings: list[tuple[str | None, Finding]] = [(None, finding) for finding in examine_here(app)]
+        findings += [(name, finding) for name in names for finding in examine(app, name)]
     if as_json:
         _print_json([{"account": name, "level": str(f.level), "what": f.what, "todo": f.todo} for name, f in findings])
     else:
         for name, finding in findings:
-            click.echo(f"{name}: {show.finding_line(finding)}")
+            click.echo(f"{name or 'here'}: {show.finding_line(finding)}")
     _exit_with(1 if any(finding.level is Level.FAIL for _, finding in findings) else 0)
 
 
@@ -463,14 +591,22 @@ def setup(rules_path: Path, account: str | None, as_json: bool, dry_run: bool, r
     """
     from bridge import show
 
+    steps: list[tuple[str, SetupStep]] = []
+    failures: list[HelpdeskError] = []
     with _open(rules_path, account=account) as app:
-        names = [name for name in app.accounts if account in (None, name)]
-        steps = [(name, s) for name in names for s in app.engine.desks[name].setup(dry_run=dry_run, remove=remove)]
+        for name in [name for name in app.accounts if account in (None, name)]:
+            try:
+                steps.extend((name, step) for step in app.engine.desks[name].setup(dry_run=dry_run, remove=remove))
+            except HelpdeskError as exc:  # the other accounts are set up all the same
+                failures.append(exc)
     if as_json:
         _print_json([{"account": name, "what": step.what, "state": step.state} for name, step in steps])
     else:
         for name, step in steps:
             click.echo(show.setup_line(name, step))
+    for failure in failures:
+        click.echo(str(failure), err=True)
+    _exit_with(_worst(failure.exit_code for failure in failures))
 
 
 @cli.command()
@@ -484,8 +620,6 @@ def demo(seed: int, as_json: bool) -> None:
         recovery-bridge demo
     """
     from importlib import import_module
-
-    from bridge.errors import SettingsError
 
     try:
         tell = import_module("connectors.sandbox.demo").tell

@@ -14,11 +14,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bridge.connector import Connector
-from bridge.engine import Engine, batch_of
+from bridge.engine import Engine
+from bridge.errors import CredentialsRefused, HelpdeskError, StoreError, Throttled
+from bridge.log import crash
 from bridge.model import (
     Accepted,
     Audit,
     Case,
+    Change,
     Effect,
     EffectKind,
     EffectState,
@@ -29,16 +32,19 @@ from bridge.model import (
     Written,
 )
 from bridge.notify import Channels, NotToldError
+from bridge.reading import SEVERAL_IN_A_ROW, TRY_AGAIN_AFTER, batch_of, is_of_the_account, retry_in
 from bridge.recovery import CLOSING_STEPS, EffectFailed, advance, settle
 from bridge.store import Claim, StaleCase
 
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(minutes=3)  # longer than a job of the helpdesk is waited for
+A_DAY = timedelta(days=1)
 MAX_TRIES = 8
 STAMP_SETTLES_WITHIN = timedelta(seconds=2)  # stamps have one-second steps
 FIRST_RETRY = timedelta(seconds=5)
 LAST_RETRY = timedelta(minutes=10)
+SHADOW_LASTS = timedelta(minutes=5)  # longer than a run waits for what is due later
 
 
 class Delivery:
@@ -47,29 +53,58 @@ class Delivery:
     def __init__(self, engine: Engine, channels: Channels) -> None:
         self.engine, self.channels = engine, channels
         self.store, self.now = engine.store, engine.now
+        self._one_by_one = False  # after trouble, to find whose it was
+        self._troubles = 0  # single ones in a row
+        self._said: set[str] = set()  # warnings that need no repeating
 
     def deliver(self, account: str) -> bool:
         """Carry out one batch of what is due, many tickets together where the helpdesk can; False if nothing was."""
         desk = self.engine.desks[account]
-        claims = self.store.claim(account, self.now(), limit=batch_of(desk), lease=LEASE)
+        limit = 1 if self._one_by_one else batch_of(desk)
+        claims = self.store.claim(account, self.now(), limit=limit, lease=LEASE)
         try:
-            self._carry_out(desk, claims)
+            if self.engine.is_shadow:
+                self._hold(claims)
+            else:
+                self._carry_out(desk, claims)
+        except StoreError:
+            raise
+        except Exception as exc:  # one effect must not stop the ones behind it
+            self._trouble(claims, exc)
         finally:
             self.store.release(claims)
         return bool(claims)
+
+    def _trouble(self, claims: Sequence[Claim], exc: Exception) -> None:
+        """Find out whose trouble it is by going on one by one; raise it if it is the helpdesk's."""
+        if is_of_the_account(exc) or (isinstance(exc, HelpdeskError) and self._troubles >= SEVERAL_IN_A_ROW):
+            raise exc
+        why = str(exc) if isinstance(exc, HelpdeskError) else crash(exc)
+        log.error("effects could not be carried out: %s", why, extra={"account": claims[0].effect.account})
+        if len(claims) == 1:
+            self._troubles += 1
+            self._again(claims[0], self.now() + retry_in(claims[0].tries), why)
+        self._one_by_one = True
+
+    def _hold(self, claims: Iterable[Claim]) -> None:
+        """Keep back what was decided before somebody turned to shadow mode: it is sent when we are live again."""
+        for claim in claims:
+            self.store.postpone(claim, self.now() + SHADOW_LASTS, "shadow mode: nothing is sent")
 
     def _carry_out(self, desk: Connector, claims: Sequence[Claim]) -> None:
         for claim in claims:
             if claim.effect.kind is EffectKind.ALERT:
                 self._tell(claim)
         wanted = [claim for claim in claims if claim.effect.kind is not EffectKind.ALERT and self._is_wanted(claim)]
-        accepted = [claim for claim in wanted if claim.job]
-        self._follow_jobs(desk, accepted)
-        waiting = [claim for claim in wanted if not claim.job and not self._must_settle(desk, claim)]
+        untold = self._follow_jobs(desk, [claim for claim in wanted if claim.job])
+        sendable = [claim for claim in wanted if not claim.job] + untold
+        waiting = [claim for claim in sendable if not self._must_settle(desk, claim)]
         tickets = self.engine.reading.tickets(desk, [claim.effect.ticket_id for claim in waiting])
         for claim in waiting:
             if claim.effect.ticket_id not in tickets:
-                self._park(claim, f"ticket {claim.effect.ticket_id} cannot be read")
+                self._again(
+                    claim, self.now() + retry_in(claim.tries), f"ticket {claim.effect.ticket_id} cannot be read"
+                )
         ready = [(claim, tickets[key]) for claim in waiting if (key := claim.effect.ticket_id) in tickets]
         writes = [write for claim, ticket in ready if (write := self._prepare(desk, claim, ticket))]
         self._write(desk, writes, {claim.effect.effect_id: claim for claim in waiting})
@@ -81,7 +116,8 @@ class Delivery:
         if not effect.target:
             self._park(claim, f"nobody can be told: {effect.person!r} has no `notify` in rules.yaml")
             return
-        self.store.intend([claim], self.now(), LEASE)
+        if not self._intend([claim]):
+            return
         try:
             self.channels.tell(effect.target, subject, effect.text or "")
         except NotToldError as exc:
@@ -92,10 +128,15 @@ class Delivery:
     # -------------------------------------------------------------- before the write
     def _is_wanted(self, claim: Claim) -> bool:
         """Drop what its case no longer wants."""
-        if claim.case.is_open or claim.effect.step in CLOSING_STEPS:
+        if claim.case.is_open or (claim.effect.step in CLOSING_STEPS and self._agents_know(claim)):
             return True
         self._finish(claim, EffectState.SUPERSEDED, f"the case has ended: {claim.case.reason}")
         return False
+
+    def _agents_know(self, claim: Claim) -> bool:
+        """True if something of this case may stand on its ticket, so that there is something to take back."""
+        effects = self.store.effects_of(claim.case.case_id)
+        return any(one.first_sent_at and one.effect.kind is not EffectKind.ALERT for one in effects)
 
     def _must_settle(self, desk: Connector, claim: Claim) -> bool:
         """Wait until a write that may still be under way has landed, where a stale one would not be refused."""
@@ -122,37 +163,79 @@ class Delivery:
             self.engine.reading.forget(claim.effect.account, [ticket.ticket_id])
             self.store.postpone(claim, self.now() + STAMP_SETTLES_WITHIN, "changed within the last two seconds")
             return None
+        return self._what_is_left(claim, ticket, repeat)
+
+    def _what_is_left(self, claim: Claim, ticket: Ticket, repeat: bool) -> Write | None:
+        effect, carrier_id = claim.effect, claim.case.carrier_id
+        if effect.kind is EffectKind.FOLLOW_UP and effect.ticket_id != carrier_id:
+            self._finish(claim, EffectState.SUPERSEDED, f"ticket {carrier_id} continues it already")
+            return None
+        if not repeat and self._wrote_enough(effect):
+            self.store.postpone(claim, self.now() + TRY_AGAIN_AFTER, "limits: writes_per_ticket_per_day")
+            return None
         change = settle(effect, ticket)
         if change.is_empty:
             self._finish(claim, EffectState.SUPERSEDED, "a human has already done all of it")
             return None
         return Write(effect, ticket, change, repeat)
 
+    def _wrote_enough(self, effect: Effect) -> bool:
+        limit = self.engine.rules.limits.writes_per_ticket_per_day
+        if limit is None or effect.step in CLOSING_STEPS:
+            return False
+        return self.store.writes_on(effect.account, effect.ticket_id, self.now() - A_DAY) >= limit
+
     # -------------------------------------------------------------- the write
     def _write(self, desk: Connector, writes: Sequence[Write], claims: dict[str, Claim]) -> None:
         tickets = {write.effect.effect_id: write.ticket for write in writes}
-        for news in desk.write(writes) if writes else ():
-            match news:
-                case Sending(effect_ids):
-                    self.store.intend([claims[key] for key in effect_ids], self.now(), LEASE)
-                case Accepted(effect_ids, job):
-                    self.store.accepted([claims[key] for key in effect_ids], job)
-                case Written():
-                    self._written(desk, claims[news.effect_id], news, tickets[news.effect_id])
+        sending: tuple[str, ...] = ()
+        try:
+            for news in desk.write(writes) if writes else ():
+                match news:
+                    case Sending(effect_ids):
+                        sending = effect_ids
+                        if not self._intend([claims[key] for key in effect_ids]):
+                            return
+                    case Accepted(effect_ids, job):
+                        self.store.accepted([claims[key] for key in effect_ids], job)
+                        sending = ()
+                    case Written():
+                        sending = ()
+                        self._written(desk, claims[news.effect_id], news, tickets[news.effect_id])
+        except (Throttled, CredentialsRefused):  # turned away before it did anything
+            self.store.unsend([claims[key] for key in sending])
+            raise
+        self._troubles = 0
 
-    def _follow_jobs(self, desk: Connector, claims: Iterable[Claim]) -> None:
-        """Ask what became of batches that the helpdesk took before we could read their result."""
+    def _intend(self, claims: Sequence[Claim]) -> bool:
+        """Store the intent to send; False if another process has taken one of them over: then none may leave."""
+        if len(self.store.intend(claims, self.now(), LEASE)) == len(claims):
+            return True
+        log.warning("not sent: we took so long that another process works on it now", extra=_names(claims[0].effect))
+        return False
+
+    def _follow_jobs(self, desk: Connector, claims: Iterable[Claim]) -> list[Claim]:
+        """Ask what became of batches that the helpdesk took before we could read their result.
+
+        Returns those of which the job does not tell. Sending them again is safe: whichever write comes second is stale.
+        """
         jobs: dict[str, list[Claim]] = {}
         for claim in claims:
             jobs.setdefault(claim.job or "", []).append(claim)
+        untold: list[Claim] = []
         for job, together in jobs.items():
             tickets = self.engine.reading.tickets(desk, [claim.effect.ticket_id for claim in together])
             by_id = {claim.effect.effect_id: claim for claim in together}
-            writes = [Write(c.effect, tickets[c.effect.ticket_id], c.effect.change, repeat=True) for c in together]
+            readable = [(one.effect, ticket) for one in together if (ticket := tickets.get(one.effect.ticket_id))]
+            writes = [Write(effect, ticket, effect.change, repeat=True) for effect, ticket in readable]
             for news in desk.follow(job, writes):
-                if isinstance(news, Written):
-                    claim = by_id[news.effect_id]
+                if isinstance(news, Written) and news.verdict is not Verdict.UNKNOWN:
+                    claim = by_id.pop(news.effect_id)
                     self._written(desk, claim, news, tickets[claim.effect.ticket_id])
+            untold += by_id.values()
+        for claim in untold:
+            self.engine.reading.forget(claim.effect.account, [claim.effect.ticket_id])
+        return untold
 
     def _written(self, desk: Connector, claim: Claim, news: Written, ticket: Ticket) -> None:
         self.engine.reading.forget(claim.effect.account, [claim.effect.ticket_id])
@@ -183,7 +266,9 @@ class Delivery:
             self.store.postpone(claim, not_before, why)
 
     def _park(self, claim: Claim, why: str) -> None:
-        log.warning("parked: %s", why, extra=_names(claim.effect))
+        if why not in self._said:  # one broken channel may park an alert for each of many tickets
+            self._said.add(why)
+            log.warning("parked: %s", why, extra=_names(claim.effect))
         self._finish(claim, EffectState.PARKED, why)
 
     def _finish(
@@ -206,38 +291,60 @@ class Delivery:
                     remote_ref=news.ticket_id if news else None,
                 )
             except StaleCase:
-                case = self._reread(claim, case)
-                continue
+                now = self.store.case(case.case_id)
+                if now and now.version != case.version:
+                    case = now
+                    continue
+                log.warning("another process has taken this over and looks it up", extra=_names(claim.effect))
             return
-
-    def _reread(self, claim: Claim, before: Case) -> Case:
-        case = self.store.case(before.case_id)
-        if case is None or case.version == before.version:
-            raise StaleCase(f"effect {claim.effect.effect_id}: its lease is lost")
-        return case
 
     def _failed(self, desk: Connector, claim: Claim, verdict: Verdict, why: str, ticket: Ticket) -> None:
         """Let the case find another way."""
-        refused = {claim.effect.change.assignee_id or "": f"was refused by the helpdesk ({why})"}
-        situation = self.engine.situation(desk, ticket, refused=refused if verdict is Verdict.BAD_ASSIGNEE else None)
-        if verdict is Verdict.LOCKED and not ticket.status.is_locked:
-            self._again(claim, self.now(), why)  # it was open when we read it: read it again as it is now
-            return
+        if verdict is Verdict.LOCKED and not ticket.status.is_locked:  # it was open when we read it
+            ticket = self.engine.reading.tickets(desk, [ticket.ticket_id]).get(ticket.ticket_id, ticket)
+            if not (ticket.status.is_locked or ticket.status.is_gone):
+                self._again(claim, self.now(), why)
+                return
         if not claim.case.is_open:
             self._finish(claim, EffectState.REFUSED, why)
             return
+        refused = self._refused_so_far(claim, why) if verdict is Verdict.BAD_ASSIGNEE else None
+        situation = self.engine.situation(desk, ticket, refused=refused)
         decision = advance(claim.case, EffectFailed(claim.effect, verdict, why), situation)
+        if refused and any(_place(one) == _place(claim.effect) for one in decision.effects):
+            self._park(claim, f"the helpdesk refuses the only place that is left ({why})")
+            return
+        try:
+            self.store.finish(
+                claim,
+                EffectState.REFUSED,
+                audit=decision.audit,
+                case=decision.case,
+                effects=decision.effects,
+                expected_version=claim.case.version,
+                error=why,
+            )
+        except StaleCase:  # the case was moved meanwhile: find out again, and decide for the case as it is then
+            self._again(claim, self.now(), why)
+            return
         self.engine.tally.effects[str(EffectState.REFUSED)] += 1
         self.engine.tally.effects[str(EffectState.PLANNED)] += len(decision.effects)
-        self.store.finish(
-            claim,
-            EffectState.REFUSED,
-            audit=decision.audit,
-            case=decision.case,
-            effects=decision.effects,
-            expected_version=claim.case.version,
-            error=why,
-        )
+
+    def _refused_so_far(self, claim: Claim, why: str) -> dict[str, str]:
+        """Return whom the helpdesk would not take for this step, so that nobody is asked twice."""
+        earlier = [
+            one.effect.change.assignee_id
+            for one in self.store.effects_of(claim.case.case_id)
+            if one.state is EffectState.REFUSED and one.effect.step == claim.effect.step
+        ]
+        said = f"was refused by the helpdesk ({why})"
+        return {agent_id or "": said for agent_id in (*earlier, claim.effect.change.assignee_id)}
+
+
+def _place(effect: Effect) -> tuple[str, Change]:
+    """Return what an effect says about assignee and group, and of which step it is."""
+    change = effect.change
+    return effect.step, Change(assignee_id=change.assignee_id, group_id=change.group_id, unassign=change.unassign)
 
 
 def _after(case: Case, effect: Effect, news: Written | None, ticket: Ticket | None) -> Case | None:
@@ -246,7 +353,7 @@ def _after(case: Case, effect: Effect, news: Written | None, ticket: Ticket | No
     if news and news.ticket_id and effect.kind is EffectKind.FOLLOW_UP:
         after = replace(after, work_ticket_id=news.ticket_id)
     chosen = ticket.assignee_id if ticket else None
-    if chosen and chosen not in (effect.seen_assignee_id, effect.change.assignee_id) and case.is_open:
+    if chosen and chosen not in (effect.seen_assignee_id, effect.change.assignee_id, case.assignee_id) and case.is_open:
         after = replace(after, assignee_id=chosen, group_id=ticket.group_id if ticket else None)
         after = replace(after, reason=f"{case.reason}; a human gave the ticket to somebody else, who keeps it")
     return None if after == case else replace(after, version=case.version + 1)

@@ -6,26 +6,32 @@ from collections.abc import Iterator
 
 from bridge.app import App
 from bridge.connector import Finding, Level
-from bridge.errors import CredentialsRefused, HelpdeskError
+from bridge.errors import BadRecord, CredentialsRefused, HelpdeskError
 from bridge.notify import Channels
 
 
 def examine(app: App, account: str) -> Iterator[Finding]:
     """Yield the findings about one account; trouble with the helpdesk is a finding, not an end."""
-    yield from _own_side(app)
     try:
-        yield from app.engine.desks[account].doctor()
-        yield from _names(app, account)
+        failed = False
+        for finding in app.engine.desks[account].doctor():
+            failed = failed or finding.level is Level.FAIL
+            yield finding
+        if not failed:
+            yield from _names(app, account)
     except CredentialsRefused as exc:
         yield Finding(Level.FAIL, str(exc), "check the secrets of this account and the role of their user")
-    except HelpdeskError as exc:
+    except (HelpdeskError, BadRecord) as exc:
         yield Finding(Level.FAIL, str(exc), "check the url of this account and the way there")
 
 
-def _own_side(app: App) -> Iterator[Finding]:
+def examine_here(app: App) -> Iterator[Finding]:
+    """Yield the findings about this machine: the database, and the ways to members of staff."""
     damage = app.store.quick_check()
     if damage:
         yield Finding(Level.FAIL, f"the database is damaged: {damage[0]}", "restore a backup")
+    else:
+        yield Finding(Level.OK, f"the database is sound ({app.store.size() // 1024} KiB)")
     for name, person in app.rules.people.items():
         if person.notify and (missing := _unreachable(person.notify, app.delivery.channels)):
             yield Finding(Level.WARNING, f"{name} cannot be told anything", missing)
@@ -35,7 +41,7 @@ def _unreachable(target: str, channels: Channels) -> str | None:
     """Return what to set so that a target can be reached, or None if it can."""
     if target.startswith("#"):
         return None if channels.slack_webhook else "set BRIDGE_SLACK_WEBHOOK to the address of a chat webhook"
-    if target.startswith("https://"):
+    if "://" in target:
         return None
     return None if channels.smtp_url else "set BRIDGE_SMTP_URL, such as smtp://user:password@mail.example.com:587"
 

@@ -10,33 +10,55 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from bridge.connector import Connector
-from bridge.errors import BadRecord, BridgeError, HelpdeskError, NotFound
+from bridge.decision import Situation, who_hears
+from bridge.errors import (
+    BadRecord,
+    BridgeError,
+    HelpdeskError,
+    NotFound,
+    StoreError,
+)
 from bridge.hours import Calendar
 from bridge.log import crash
-from bridge.model import Audit, Case, Category, Decision, Directory, EffectState, Rating, Stage, Ticket
+from bridge.model import (
+    Activity,
+    Audit,
+    Case,
+    Category,
+    Decision,
+    Directory,
+    Effect,
+    EffectKind,
+    EffectState,
+    Rating,
+    Stage,
+    Ticket,
+    Watched,
+)
 from bridge.owner import Staff
-from bridge.recovery import DeadlinePassed, RatedAgain, Signal, Situation, advance, open_case
-from bridge.rules import Facts, Rule, Rules, facts_of
+from bridge.pursuit import is_news
+from bridge.reading import BATCH, TRY_AGAIN_AFTER, Reading, batch_of, retry_in
+from bridge.recovery import DeadlinePassed, OwnerGone, PeopleActed, RatedAgain, Signal, advance, open_case
+from bridge.rules import Facts, Playbook, Rule, Rules, facts_of
 from bridge.store import StaleCase, Store, StoredRating
 
 log = logging.getLogger(__name__)
 
-BATCH = 100  # tickets per read and per write
 MEMORY_REACHES_BACK = timedelta(days=90)
 SWEEP_EVERY = timedelta(days=1)
 SWEEPS_OVERLAP = timedelta(hours=1)
-FRESH_FOR = timedelta(seconds=30)  # how long a ticket that was read to decide may also serve the write
-TRY_AGAIN_AFTER = timedelta(hours=1)  # a record whose handling crashed
+WATCH_EVERY = timedelta(minutes=5)
+NEVER = "2000-01-01T00:00:00+00:00"
+LOOKS_OVERLAP = timedelta(minutes=2)
+STAMP_STEP = timedelta(seconds=1)
+LIMIT_COUNTS_OVER = timedelta(hours=1)
+MODES_OVERLAP = timedelta(minutes=15)  # ratings between the last run of one mode and the first of the next
 HISTORY_REACHES_BACK = timedelta(days=366)
-
-
-def batch_of(desk: Connector) -> int:
-    """Return how many tickets are read together: one where a write could overwrite what a human did since the read."""
-    return BATCH if desk.conditional_writes else 1
 
 
 @dataclass
@@ -48,44 +70,6 @@ class Tally:
     found_late: int = 0
     failed_records: int = 0
     effects: Counter[str] = field(default_factory=Counter)
-
-
-class Reading:
-    """Tickets read a moment ago, so that one read serves both the decision and the write that follows it."""
-
-    def __init__(self, now: Callable[[], datetime]) -> None:
-        self._now = now
-        self._read: dict[tuple[str, str], tuple[datetime, Ticket]] = {}
-
-    def tickets(self, desk: Connector, ticket_ids: Iterable[str]) -> dict[str, Ticket]:
-        """Return tickets, reading those that are not fresh; one that cannot be read is left out."""
-        wanted = list(dict.fromkeys(ticket_ids))
-        known = {key: ticket for key in wanted if (ticket := self._fresh(desk.account, key))}
-        read = self._read_from(desk, [key for key in wanted if key not in known])
-        now = self._now()
-        self._read = {key: value for key, value in self._read.items() if now - value[0] <= FRESH_FOR}
-        self._read.update({(desk.account, key): (now, ticket) for key, ticket in read.items()})
-        return {**known, **read}
-
-    def _read_from(self, desk: Connector, ticket_ids: Sequence[str]) -> Mapping[str, Ticket]:
-        if not ticket_ids:
-            return {}
-        try:
-            return desk.tickets(ticket_ids)
-        except BadRecord as exc:
-            if len(ticket_ids) == 1:
-                log.error("%s", exc)
-                return {}
-        return {key: ticket for one in ticket_ids for key, ticket in self._read_from(desk, [one]).items()}
-
-    def forget(self, account: str, ticket_ids: Iterable[str]) -> None:
-        """Drop tickets that were written, or changed under us."""
-        for ticket_id in ticket_ids:
-            self._read.pop((account, ticket_id), None)
-
-    def _fresh(self, account: str, ticket_id: str) -> Ticket | None:
-        at, ticket = self._read.get((account, ticket_id), (None, None))
-        return ticket if at and self._now() - at <= FRESH_FOR else None
 
 
 @dataclass
@@ -105,6 +89,7 @@ class Engine:
         self.started_at = self.now()
         self.reading = Reading(self.now)
         self.calendar: Calendar = self.rules.calendar()
+        self.is_shadow = self.rules.settings.mode == "shadow"
 
     # -------------------------------------------------------------- what helpdesks say
     def poll(self, account: str, since: datetime | None = None) -> None:
@@ -136,7 +121,7 @@ class Engine:
         begun = {} if "began_at" in state else {"began_at": now.isoformat(), "swept_at": now.isoformat()}
         mode = str(self.rules.settings.mode)
         if state.get("mode") != mode:
-            begun |= {"mode": mode, "acts_from": now.isoformat()}
+            begun |= {"mode": mode, "acts_from": _acts_anew_from(state, now).isoformat()}
         if since:
             begun["acts_from"] = since.isoformat()
         if begun:
@@ -237,7 +222,7 @@ class Engine:
         for row in rows:
             if row.rating.ticket_id not in tickets:
                 why = f"ticket {row.rating.ticket_id} cannot be read"
-                self.store.fail_rating(row.row_id, why, self.now() + TRY_AGAIN_AFTER)
+                self.store.fail_rating(row.row_id, why, self.now() + retry_in(row.tries))
         rows = [row for row in rows if row.rating.ticket_id in tickets]
         batch = _Batch(self, desk, tickets, [row.rating for row in rows])
         for row in rows:
@@ -254,31 +239,125 @@ class Engine:
     def _decide_one(self, batch: _Batch, row: StoredRating) -> None:
         for _ in range(3):  # another process may decide about the same customer at this moment
             decision, before = batch.think(row.rating)
+            if decision.case and before is None and (why := self._held(batch.desk.account)):
+                self.store.hold_rating(row.row_id, why)
+                return
             try:
                 self.store.save(
                     decision,
                     expected_version=before.version if before else None,
                     rating_row=row.row_id,
                     rating_outcome=decision.audit.what,
-                    effect_state=EffectState.SHADOW if batch.shadow else EffectState.PLANNED,
+                    effect_state=EffectState.SHADOW if self.is_shadow and not before else EffectState.PLANNED,
                 )
             except StaleCase:
+                if self._is_decided(batch.desk.account, row):
+                    return
                 continue
             batch.learn(decision)
             self._tally(decision, opened=before is None)
             return
         raise BridgeError(f"rating {row.rating.rating_id}: its customer's case changes faster than we can read it")
 
+    def _held(self, account: str) -> str | None:
+        """Return why no new recovery may begin on this account, or None; reaching the limit holds it until `resume`."""
+        limit = self.rules.limits.tickets_per_hour
+        if self.is_shadow or limit is None:
+            return None
+        if why := self.store.account_state(account).get("held"):
+            return str(why)
+        if self.store.flagged_since(account, self.now() - LIMIT_COUNTS_OVER) < limit:
+            return None
+        why = f"held: {limit} recoveries began within an hour (limits: tickets_per_hour); then: recovery-bridge resume"
+        log.error(why, extra={"account": account})
+        self.store.put_account_state(account, held=why)
+        self._tell_about(account, why)
+        return why
+
+    def _tell_about(self, account: str, text: str) -> None:
+        """Tell a person about an account; the message hangs on its newest case."""
+        name = who_hears(Playbook(), self.rules)
+        newest = self.store.cases(account=account, limit=1)
+        if name is None or not newest:
+            return
+        person, case = self.rules.person(name), newest[0]
+        message = Effect(
+            effect_id=self.new_id(), case_id=case.case_id, account=account, ticket_id=case.ticket_id,
+            kind=EffectKind.ALERT, step=f"held:{self.now():%Y%m%d%H%M%S}", person=name,
+            target=person.notify or person.agent, text=f"{account}: {text}",
+        )  # fmt: skip
+        audit = Audit(self.now(), account, case.ticket_id, "held", text, case_id=case.case_id)
+        self.store.save(Decision(audit, None, (message,)))
+
+    def _is_decided(self, account: str, row: StoredRating) -> bool:
+        """True if another process has decided about this rating meanwhile."""
+        known = self.store.ratings_of_ticket(account, row.rating.ticket_id)
+        return any(one.row_id == row.row_id and one.outcome is not None for one in known)
+
     def _tally(self, decision: Decision, *, opened: bool) -> None:
         if decision.case and opened:
             self.tally.cases_opened += 1
         self.tally.effects["planned"] += len(decision.effects)
 
+    # -------------------------------------------------------------- people
+    def watch(self, account: str) -> None:
+        """Notice what people did to the tickets of open cases, and whose owner has left or is absent.
+
+        Looks every WATCH_EVERY, and always before a deadline is acted on.
+        """
+        desk, begun = self.desks[account], self.now()
+        watched_at = datetime.fromisoformat(self.store.account_state(account).get("watched_at", NEVER))
+        if begun - watched_at < WATCH_EVERY and not self.store.due_cases(account, begun, 1):
+            return
+        cases = {} if self.is_shadow else {case.carrier_id: case for case in self.store.watchable(account)}
+        if not cases:
+            self.store.put_account_state(account, watched_at=begun.isoformat())
+            return
+        known = watched_at - LOOKS_OVERLAP
+        watched = [
+            Watched(key, case.seen_stamp, max(case.seen_at or case.flagged_at, case.flagged_at, known))
+            for key, case in cases.items()
+        ]
+        try:
+            for activity in desk.activity(watched):
+                self._take_notice(desk, cases[activity.ticket.ticket_id], activity)
+        except BadRecord as exc:
+            log.error("%s", exc)
+        self.store.put_account_state(account, watched_at=begun.isoformat())
+        self._look_after_owners(desk, self.store.watchable(account))
+
+    def _take_notice(self, desk: Connector, case: Case, activity: Activity) -> None:
+        ticket = activity.ticket
+        same_second = ticket.read_at - ticket.updated_at < STAMP_STEP  # it may change again without a new stamp
+        if same_second:
+            activity = replace(activity, ticket=replace(ticket, stamp=""))
+        if ticket.status.is_gone or is_news(case, activity):
+            self.signal(desk, case, PeopleActed(activity), ticket)
+        else:
+            self.store.seen(case, activity.ticket.stamp, ticket.read_at)
+
+    def _look_after_owners(self, desk: Connector, cases: Iterable[Case]) -> None:
+        staff = Staff(self.rules, desk.directory(), self.calendar, {}, self.now())
+        for case in cases:
+            owner = case.assignee_id
+            if owner is None or case.solved_at:
+                continue
+            why = staff.why_left(owner) or (None if case.chosen_by_human else staff.why_absent(owner))
+            if why and not self._was_moved_from(case, owner):
+                tickets = self.reading.tickets(desk, [case.carrier_id])
+                if case.carrier_id in tickets:
+                    self.signal(desk, case, OwnerGone(why), tickets[case.carrier_id])
+
+    def _was_moved_from(self, case: Case, owner: str) -> bool:
+        """True if that owner's absence was acted on before, and nobody could take the case over."""
+        effects = self.store.effects_of(case.case_id)
+        return any(one.effect.step.split(":")[:2] == ["owner_gone", owner] for one in effects)
+
     # -------------------------------------------------------------- time
     def tick(self, account: str) -> None:
-        """Advance every case whose due time has come."""
+        """Advance every case whose due time has come; in shadow mode those of an earlier live time wait."""
         desk = self.desks[account]
-        while not self.stopping() and (due := self.store.due_cases(account, self.now(), BATCH)):
+        while not self.is_shadow and not self.stopping() and (due := self.store.due_cases(account, self.now(), BATCH)):
             tickets = self.reading.tickets(desk, [case.carrier_id for case in due])
             readable = [(case, tickets[case.carrier_id]) for case in due if case.carrier_id in tickets]
             moved = [self._tick_one(desk, case, ticket) for case, ticket in readable]
@@ -286,8 +365,18 @@ class Engine:
                 return
 
     def _tick_one(self, desk: Connector, case: Case, ticket: Ticket) -> bool:
-        rating = self._rating_now(desk, case) if case.stage is Stage.UNCONFIRMED else None
-        return self.signal(desk, case, DeadlinePassed(rating), ticket)
+        try:
+            rating = self._rating_now(desk, case) if case.stage is Stage.UNCONFIRMED else None
+            return self.signal(desk, case, DeadlinePassed(rating), ticket)
+        except (HelpdeskError, StoreError):
+            raise
+        except Exception as exc:  # one bad case must not stop the ones behind it
+            log.error("a case could not be advanced: %s", crash(exc), extra={"case_id": case.case_id})
+            later = replace(case, due_at=self.now() + TRY_AGAIN_AFTER, version=case.version + 1)
+            audit = Audit(self.now(), case.account, case.ticket_id, "failed", crash(exc), case_id=case.case_id)
+            with suppress(StaleCase):
+                self.store.save(Decision(audit, later), expected_version=case.version)
+            return True
 
     def signal(self, desk: Connector, case: Case, signal: Signal, ticket: Ticket) -> bool:
         """Advance one case and save it; False if another process was quicker."""
@@ -314,7 +403,7 @@ class Engine:
             staff=staff,
             facts=facts,
             link=desk.link(ticket.ticket_id),
-            shadow=self.rules.settings.mode == "shadow",
+            shadow=self.is_shadow,
             new_id=self.new_id,
         )
 
@@ -338,7 +427,6 @@ class _Batch:
     ) -> None:
         self.engine, self.desk, self.tickets = engine, desk, tickets
         self.store, self.rules = engine.store, engine.rules
-        self.shadow = self.rules.settings.mode == "shadow"
         self.directory: Directory = desk.directory()
         self.load = Counter(self.store.open_load(desk.account))
         self.customers = {rating.rating_id: self._customer(rating) for rating in ratings}
@@ -353,15 +441,24 @@ class _Batch:
         facts = self._facts(rating, ticket)
         verdict = self.rules.decide(facts)
         rule = verdict.rule if isinstance(verdict.rule, Rule) else None
-        situation = self._situation(ticket, facts)
         case = self._open_case(rating, customer)
-        if case and (rule or case.rating_id == rating.rating_id):
-            return advance(case, RatedAgain(rating, rule), situation), case
+        if case and (rule or rating.ticket_id in (case.ticket_id, case.work_ticket_id)):
+            carrier = self._ticket(case.carrier_id)
+            if carrier is ticket or not carrier.status.is_gone:
+                return advance(case, RatedAgain(rating, rule), self._situation(carrier, facts)), case
+            self.engine.signal(self.desk, case, DeadlinePassed(None), carrier)  # ends it: this rating needs its own
         if rule is None:
             return self._nothing(rating, verdict.kind, verdict.reason, facts), None
         if why := self._already_known(rating):
             return self._nothing(rating, "known", why, facts), None
+        if why := self._enough(rating):
+            return self._nothing(rating, "stopped", why, facts), None
+        situation = self._situation(ticket, facts)
         return open_case(rating, rule, self._original_agent(rating), customer, situation), None
+
+    def _ticket(self, ticket_id: str) -> Ticket:
+        """Return a ticket of this batch, or that of a case which a rating of this batch joins."""
+        return self.tickets.get(ticket_id) or self.engine.reading.tickets(self.desk, [ticket_id])[ticket_id]
 
     def learn(self, decision: Decision) -> None:
         """Count the case that was just opened towards its owner's load."""
@@ -370,11 +467,14 @@ class _Batch:
             self.load[case.assignee_id] += 1
 
     def _customer(self, rating: Rating) -> str | None:
-        requester = self.tickets[rating.ticket_id].requester
+        """Return the key of the customer; a ticket that is gone shows no address, but we may have met them before."""
+        requester, account = self.tickets[rating.ticket_id].requester, self.desk.account
         if requester and requester.email:
             return self.engine.known_as(requester.email)
         requester_id = rating.requester_id or (requester.requester_id if requester else None)
-        return f"{self.desk.account}:{requester_id}" if requester_id else None
+        if requester_id is None:
+            return None
+        return self.store.customer_key(account, requester_id) or f"{account}:{requester_id}"
 
     def _link_customers(self, ratings: Sequence[Rating]) -> None:
         links = {
@@ -398,7 +498,7 @@ class _Batch:
             staff=staff,
             facts=facts,
             link=self.desk.link(ticket.ticket_id),
-            shadow=self.shadow,
+            shadow=self.engine.is_shadow,
             new_id=self.engine.new_id,
         )
 
@@ -416,6 +516,13 @@ class _Batch:
         if before is None or before is not Category.BAD:
             return None
         return f"edited after case {case.case_id} had ended: {case.outcome}"
+
+    def _enough(self, rating: Rating) -> str | None:
+        """Know when to quit: return why a ticket gets no further recovery, or None."""
+        limit = self.rules.limits.recoveries_per_ticket
+        if limit is None or self.store.recoveries_of(self.desk.account, rating.ticket_id) < limit:
+            return None
+        return f"this ticket had {limit} recoveries already (limits: recoveries_per_ticket)"
 
     def _original_agent(self, rating: Rating) -> str | None:
         """Return who held the ticket when it was rated: the rating's own word, then the ticket's history."""
@@ -435,6 +542,12 @@ class _Batch:
             facts=facts.as_dict(),
         )
         return Decision(audit)
+
+
+def _acts_anew_from(state: Mapping[str, str], now: datetime) -> datetime:
+    """Return from when on a new mode acts: what the old one saw last is its own, what came right after is ours."""
+    last = state.get("succeeded_at")
+    return max(datetime.fromisoformat(last), now - MODES_OVERLAP) if last else now
 
 
 def _acts_from(state: Mapping[str, str]) -> datetime:

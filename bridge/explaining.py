@@ -1,25 +1,31 @@
 """Why something happened to a ticket, or nothing did: every rating of it, what became of it, and each rule in order.
 
-The trace is computed from the facts that were stored with the decision and from the rules.yaml of that day.
+The trace is computed from the facts that were stored with the decision and from the rules.yaml of that day. A rating
+about which no facts were stored (memory, still pending, or of no rule whatever its ticket says) is looked at with
+today's rules.yaml and what the rating itself says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Any
 
 from bridge import show
 from bridge.model import Audit
-from bridge.rules import Facts, Rules, RuleTrace, check, inert
+from bridge.rules import Facts, Rules, RuleTrace, check, facts_of, inert
 from bridge.store import Store, StoredRating
 
-UNDECIDED = "not decided yet: the next run will"
+OUTCOMES = {
+    None: "not decided yet: the next run will",
+    "memory": "memory, not acted on: {why}; `run --since` reaches back",
+}
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """One rating of a ticket and what became of it."""
+    """One rating of a ticket and what became of it; *rules_hash* None: the trace is that of today's rules.yaml."""
 
     account: str
     stored: StoredRating
@@ -27,20 +33,30 @@ class Explanation:
     trace: Sequence[RuleTrace]
     rules_hash: str | None
 
-    def as_text(self) -> str:
+    def as_text(self, zone: tzinfo) -> str:
         """Return the explanation as lines for a terminal."""
         rating = self.stored.rating
-        said = f', "{inert(rating.comment, 200)}"' if rating.comment else ", no comment"
+        said = f'"{inert(rating.comment, 200)}"' if rating.comment else "without a word"
+        picked = f', reason "{inert(rating.reason, 100)}"' if rating.reason else ""
         lines = [
-            f"{self.account} ticket {rating.ticket_id}: rated {rating.category} "
-            f"({rating.value} of {rating.scale_max}) at {show.moment(rating.rated_at)}{said}",
-            f"  seen {show.moment(self.stored.seen_at)} by {self.stored.source}",
-            f"  outcome: {self.stored.outcome or UNDECIDED}" + (f": {self.stored.why}" if self.stored.why else ""),
+            f"{self.account} ticket {rating.ticket_id}: rated {rating.category} ({rating.value} of {rating.scale_max}) "
+            f"on {show.local(rating.rated_at, zone)}, {said}{picked}",
+            f"  outcome: {self._outcome()}",
+            f"  what happened:\n    {show.local(self.stored.seen_at, zone)}  seen by {self.stored.source}",
+            *(f"  {line}" for line in show.story(self.audits, zone)),
         ]
-        lines += [f"  {show.moment(a.at)}  {a.what}: {a.reason}" for a in self.audits]
         if self.trace:
-            lines += [f"  rules.yaml {self.rules_hash} at that time:", *show.trace_lines(self.trace)]
+            which = f"rules.yaml {self.rules_hash} of that time" if self.rules_hash else "rules.yaml as it is now"
+            unread = "" if self.rules_hash else "; of the ticket (?) nothing was read"
+            lines += [f"  {which}, the first match wins{unread}:", *show.trace_lines(self.trace)]
+        elif self.rules_hash:
+            lines.append(f"  rules.yaml {self.rules_hash} of that time can no longer be read by this version")
         return "\n".join(lines)
+
+    def _outcome(self) -> str:
+        in_words = OUTCOMES.get(self.stored.outcome, "{outcome}: {why}")
+        case = f" (case {self.stored.case_id})" if self.stored.case_id else ""
+        return in_words.format(outcome=self.stored.outcome, why=self.stored.why or "no reason was kept") + case
 
     def as_json(self) -> dict[str, Any]:
         """Return the explanation as JSON values."""
@@ -55,7 +71,7 @@ class Explanation:
             "outcome": self.stored.outcome,
             "why": self.stored.why,
             "case_id": self.stored.case_id,
-            "audits": [{"at": show.moment(a.at), "what": a.what, "reason": a.reason} for a in self.audits],
+            "audits": show.audits_json(self.audits),
             "rules_hash": self.rules_hash,
             "trace": [
                 {
@@ -81,12 +97,11 @@ def _explain(store: Store, account: str, stored: StoredRating, rules: Rules) -> 
     audits = [a for a in store.audits(account, stored.rating.ticket_id) if a.rating_id == stored.rating.rating_id]
     decided = next((audit for audit in audits if audit.facts), None)
     if decided is None or stored.outcome in (None, "memory"):
-        return Explanation(account, stored, audits, (), None)
+        seen = facts_of(stored.rating, None, None, account=account, bad_rated_at=(), now=stored.seen_at)
+        return Explanation(account, stored, audits, rules.trace(seen), None)
     then = _rules_of(store, decided.rules_hash, rules)
-    if then is None:
-        return Explanation(account, stored, audits, (), decided.rules_hash)
     facts = Facts.from_dict(dict(decided.facts), comment=stored.rating.comment)
-    return Explanation(account, stored, audits, then.trace(facts), decided.rules_hash)
+    return Explanation(account, stored, audits, then.trace(facts) if then else (), decided.rules_hash)
 
 
 def _rules_of(store: Store, rules_hash: str | None, now: Rules) -> Rules | None:

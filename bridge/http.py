@@ -104,7 +104,7 @@ class Budget:
         if self.stopped_until and now < self.stopped_until:
             raise Throttled(f"{self.account}: {self.stopped_because}", until=self.stopped_until)
         spacing = timedelta(minutes=1) / max(1.0, self.limit * self.share)
-        begun = min(max(self.used_until, now), now + timedelta(minutes=1))  # a clock set back must not stop us
+        begun = min(max(self.used_until, now), now + timedelta(minutes=2))  # a clock set back must not stop us
         after = begun + spacing
         wait = (after - now - timedelta(minutes=1)).total_seconds()
         if wait > PATIENCE:

@@ -31,10 +31,13 @@ class Readable(logging.Formatter):
     """Level and message, for a person at a terminal or in a cron mail."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line of one record."""
+        """Return the one line of a record; what a helpdesk said cannot break it or colour the terminal."""
+        message = record.getMessage()
         account = f"{record.account}: " if hasattr(record, "account") else ""
+        if message.startswith(account):  # the messages of errors begin with their account
+            account = ""
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        return f"{level}{account}{record.getMessage()}"
+        return "".join(c if c.isprintable() else " " for c in f"{level}{account}{message}")
 
 
 def set_up(stream: TextIO = sys.stderr, *, as_json: bool, level: int = logging.INFO) -> None:

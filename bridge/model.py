@@ -373,6 +373,7 @@ class Case:
     acknowledged_at: datetime | None = None  # first edit by the owner
     contacted_at: datetime | None = None  # first public reply by a human
     solved_at: datetime | None = None  # since when it is solved
+    checked_in_at: datetime | None = None  # when the owner was asked whether the solution holds
     ended_at: datetime | None = None
     attempt: int = 1  # a second bad answer starts at most one more
     deadlines_done: int = 0  # how many deadlines of this attempt have been acted on, the shortest first

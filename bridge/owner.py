@@ -34,14 +34,18 @@ class Staff:
         """Return why this agent cannot take a ticket now, or None if they can."""
         agent = self.directory.agents.get(agent_id)
         if agent is None:
-            return "is no longer an agent"
-        return (
-            agent.unusable
-            or self.refused.get(agent_id)
-            or self.rules.is_away(agent.email, self.now)
-            or self._absent(agent)
-            or self._full(agent)
-        )
+            return self.why_left(agent_id)
+        return self.why_left(agent_id) or self.refused.get(agent_id) or self.why_absent(agent_id) or self._full(agent)
+
+    def why_left(self, agent_id: str) -> str | None:
+        """Return why this agent can hold no ticket at all, or None if they can."""
+        agent = self.directory.agents.get(agent_id)
+        return agent.unusable if agent else "is no longer an agent"
+
+    def why_absent(self, agent_id: str) -> str | None:
+        """Return why this agent counts as absent, or None if they do not."""
+        agent = self.directory.agents.get(agent_id)
+        return (self.rules.is_away(agent.email, self.now) or self._absent(agent)) if agent else None
 
     def name(self, agent_id: str | None) -> str:
         """Return how to call an agent in a sentence."""
@@ -95,7 +99,7 @@ def find_owner(
     rungs: Sequence[str], rating: Rating, ticket: Ticket, original_agent_id: str | None, staff: Staff
 ) -> Owner:
     """Climb the ladder until somebody can take the ticket."""
-    if holder := _taken_by(ticket, rating.assignee_id, staff):
+    if holder := _taken_by(ticket, rating.assignee_id or original_agent_id, staff):
         why = f"{staff.name(holder)} took the ticket after the rating and keeps it"
         return Owner(holder, ticket.group_id, (LadderStep("taken", holder, why),), keeps=True)
     climb = _Climb(rating, ticket, original_agent_id, staff)
@@ -113,11 +117,11 @@ def find_owner(
 def _taken_by(ticket: Ticket, rated_assignee_id: str | None, staff: Staff) -> str | None:
     """Return the person who took the ticket after the rating, if somebody did.
 
-    The rating names its own assignee, so another one now means a change since. When that agent has left, the helpdesk
-    itself moves their tickets (Zendesk to an admin): that is nobody's choice and does not count.
+    The rating, or else the ticket's history, names who held it then, so another one now means a change since. When
+    that agent has left, the helpdesk itself moves their tickets (Zendesk to an admin): that is nobody's choice.
     """
     holder = staff.directory.agents.get(ticket.assignee_id or "")
-    if holder is None or holder.unusable or holder.agent_id == rated_assignee_id:
+    if holder is None or holder.unusable or holder.agent_id in (rated_assignee_id, *staff.refused):
         return None
     rated = staff.directory.agents.get(rated_assignee_id or "")
     left = rated_assignee_id is not None and (rated is None or rated.unusable is not None)

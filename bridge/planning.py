@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from bridge import settings, show
 from bridge.app import App, open_app
-from bridge.errors import BridgeError, HelpdeskError
-from bridge.model import Case, Change, Effect, EffectKind, Ticket
+from bridge.errors import HelpdeskError, RulesError
+from bridge.model import Case, Change, Directory, Effect, EffectKind, Ticket
 from bridge.recovery import settle
 from bridge.rules import Rules
 from bridge.store import Store
@@ -27,17 +29,17 @@ class Planned:
     effect: Effect
     case: Case
     change: Change
-    ticket: Ticket | None
-    names: Mapping[str, str]  # agent id -> name
+    ticket: Ticket
+    directory: Directory
     shadow: bool
 
     def as_text(self) -> str:
         """Return the change as lines for a terminal."""
         shadow = " (shadow: would not be sent)" if self.shadow else ""
         head = f"{self.effect.account} ticket {self.effect.ticket_id}: {self.case.severity}, {self.case.reason}{shadow}"
-        if self.effect.kind is EffectKind.ALERT or self.ticket is None:
+        if self.effect.kind is EffectKind.ALERT:
             return f"{head}\n  {show.what(self.effect)}"
-        return "\n".join([head, *show.difference(self.effect, self.change, self.ticket, self.names)])
+        return "\n".join([head, *show.difference(self.effect, self.change, self.ticket, self.directory)])
 
     def as_json(self) -> dict[str, Any]:
         """Return the change as JSON values."""
@@ -54,9 +56,13 @@ class Planned:
         }
 
 
-def make_plan(rules: Rules, env: Mapping[str, str]) -> tuple[list[Planned], Mapping[str, BridgeError]]:
-    """Return what a run would do now, and what went wrong by account."""
+def make_plan(
+    rules: Rules, env: Mapping[str, str], since: datetime | None = None
+) -> tuple[list[Planned], Mapping[str, HelpdeskError]]:
+    """Return what a run (with `--since`, if given) would do now, and what went wrong by account."""
     folder = settings.state_dir(env)
+    planned: list[Planned] = []
+    failures: dict[str, HelpdeskError] = {}
     with tempfile.TemporaryDirectory(prefix="recovery-bridge-plan-") as place:
         copy = f"sqlite:///{Path(place) / 'plan.db'}"
         store = Store.open(settings.database_url(env, folder))
@@ -65,32 +71,36 @@ def make_plan(rules: Rules, env: Mapping[str, str]) -> tuple[list[Planned], Mapp
         finally:
             store.close()
         with open_app(rules, env, database_url=copy) as app:
-            failures = {account: exc for account in app.accounts if (exc := _think(app, account))}
-            return [planned for account in app.accounts for planned in _planned(app, account)], failures
+            _check_names(app)
+            for account in app.accounts:
+                try:
+                    planned += _plan_of(app, account, since)
+                except HelpdeskError as exc:
+                    failures[account] = exc
+    return planned, failures
 
 
-def _think(app: App, account: str) -> BridgeError | None:
-    try:
-        app.engine.poll(account)
-        app.engine.tick(account)
-        while app.engine.decide(account):
-            pass
-    except HelpdeskError as exc:
-        return exc
-    return None
+def _check_names(app: App) -> None:
+    """Refuse what a run would refuse; a helpdesk that does not answer is told of later."""
+    with suppress(HelpdeskError):
+        directories = {account: desk.directory() for account, desk in app.engine.desks.items()}
+        problems = app.rules.unknown_names(directories)
+        if any(not problem.is_warning for problem in problems):
+            raise RulesError(problems)
 
 
-def _planned(app: App, account: str) -> list[Planned]:
+def _plan_of(app: App, account: str, since: datetime | None) -> list[Planned]:
+    """Think as a run would, then compare what it would send with the tickets as they are."""
+    app.engine.poll(account, since)
+    app.engine.tick(account)
+    while app.engine.decide(account):
+        pass
     desk = app.engine.desks[account]
     found = app.store.unfinished_effects(account, decided_since=app.engine.started_at)
-    if not found:
-        return []
     tickets = app.engine.reading.tickets(desk, [one.effect.ticket_id for one in found])
-    names = {agent.agent_id: agent.name for agent in desk.directory().agents.values()}
-    plans = []
-    for one in found:
-        case, ticket = app.store.case(one.effect.case_id), tickets.get(one.effect.ticket_id)
-        if case and ticket:
-            change = settle(one.effect, ticket)
-            plans.append(Planned(one.effect, case, change, ticket, names, app.rules.settings.mode == "shadow"))
-    return plans
+    shadow = app.rules.settings.mode == "shadow"
+    return [
+        Planned(one.effect, case, settle(one.effect, ticket), ticket, desk.directory(), shadow)
+        for one in found
+        if (ticket := tickets[one.effect.ticket_id]) and (case := app.store.case(one.effect.case_id))
+    ]

@@ -8,10 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
+from bridge import pursuit
+from bridge.decision import (
+    FLAGGED_TAG,
+    REOPENED_TAG,
+    WITHDRAWN_TAG,
+    Situation,
+    alert,
+    assignment,
+    decide,
+    effect_for,
+    end,
+    playbook_of,
+    rating_of,
+    reopening,
+    who_hears,
+    without,
+)
 from bridge.model import (
+    Activity,
     Audit,
     Case,
     Category,
@@ -26,41 +43,15 @@ from bridge.model import (
     Ticket,
     Verdict,
 )
-from bridge.owner import Owner, Staff, find_owner
-from bridge.rules import Facts, Goodwill, Playbook, Rule, Rules, inert
+from bridge.owner import Owner, find_owner
+from bridge.private_note import call, private_note, quoted, readdressed
+from bridge.rules import Playbook, Rule, inert
 
-FLAGGED_TAG = "sr_flagged"
-REOPENED_TAG = "sr_reopened"
-WITHDRAWN_TAG = "sr_withdrawn"
 CLOSING_STEPS = frozenset({"withdraw", "thanks"})  # what is still written once the case has ended
-TAGS_IN_USE = (FLAGGED_TAG, REOPENED_TAG, WITHDRAWN_TAG)
-
 PRIORITIES = ("low", "normal", "high", "urgent")
-WITHOUT_DEADLINES = timedelta(hours=8)  # of working time, when a playbook names none
 
 
 # ------------------------------------------------------------------ what thinking looks at
-@dataclass(frozen=True)
-class Situation:
-    """What was read about one ticket before deciding about it."""
-
-    account: str
-    ticket: Ticket
-    staff: Staff
-    facts: Facts | None  # None where nothing new was said about the rating
-    link: str  # to the ticket, for staff
-    shadow: bool
-    new_id: Callable[[], str]  # random ids for cases and effects
-
-    @property
-    def rules(self) -> Rules:
-        """The rules that decide."""
-        return self.staff.rules
-
-    @property
-    def now(self) -> datetime:
-        """The moment of the decision."""
-        return self.staff.now
 
 
 @dataclass(frozen=True)
@@ -87,7 +78,21 @@ class EffectFailed:
     why: str
 
 
-Signal = RatedAgain | DeadlinePassed | EffectFailed
+@dataclass(frozen=True)
+class PeopleActed:
+    """The ticket of a case changed, and people did something to it."""
+
+    activity: Activity
+
+
+@dataclass(frozen=True)
+class OwnerGone:
+    """The owner of a case has left or is absent."""
+
+    why: str
+
+
+Signal = RatedAgain | DeadlinePassed | EffectFailed | PeopleActed | OwnerGone
 
 
 # ------------------------------------------------------------------ beginning
@@ -101,11 +106,11 @@ def open_case(
     owner = nobody if gone else find_owner(rungs, rating, ticket, original_agent_id, situation.staff)
     case = replace(_new_case(rating, rule, owner, situation), original_agent_id=original_agent_id, customer=customer)
     if gone:
-        return _end(case, Outcome.DISMISSED, f"the ticket is {ticket.status}", situation, what="flagged")
+        return end(case, Outcome.DISMISSED, f"the ticket is {ticket.status}", situation, what="flagged")
     effects = _first_effects(case, rating, owner, situation)
     if situation.shadow:
         return _shadow(case, effects, situation)
-    return _decision(case, "flagged", case.reason, situation, effects)
+    return decide(case, "flagged", case.reason, situation, effects)
 
 
 def _new_case(rating: Rating, rule: Rule, owner: Owner, situation: Situation) -> Case:
@@ -137,65 +142,65 @@ def _new_case(rating: Rating, rule: Rule, owner: Owner, situation: Situation) ->
         assigned_at=now if owner.agent_id else None,
         version=1,
     )
-    return case if unconfirmed else replace(case, confirmed_at=now, **_next_deadline(case, situation))
+    return case if unconfirmed else pursuit.due(replace(case, confirmed_at=now), situation)
 
 
 def _first_effects(case: Case, rating: Rating, owner: Owner, situation: Situation) -> tuple[Effect, ...]:
-    playbook = situation.rules.playbooks[case.playbook]
+    playbook = playbook_of(case, situation)
     change = Change(
         add_tags=(FLAGGED_TAG, *playbook.tags),
         priority=playbook.priority,
-        note=_note(case, rating, owner, situation),
-        **_assignment(owner),
+        note=private_note(case, rating, owner, situation),
+        **assignment(owner),
     )
     if case.stage is Stage.ASSIGNED and playbook.ticket == "reopen":
-        change = _reopening(change)
+        change = reopening(change)
     effects = list(_on_ticket(case, "flag", change, situation))
     told = {playbook.notify} if playbook.notify else set()
-    if owner.agent_id is None and (fallback := _who_hears(playbook, situation.rules)):
+    if owner.agent_id is None and (fallback := who_hears(playbook, situation.rules)):
         told.add(fallback)
-    return (*effects, *(_alert(case, person, "flag", case.reason, situation) for person in sorted(told)))
-
-
-def _assignment(owner: Owner) -> Mapping[str, Any]:
-    if owner.keeps:
-        return {}
-    if owner.agent_id is None:
-        return {"group_id": owner.group_id, "unassign": True}
-    return {"assignee_id": owner.agent_id, "group_id": owner.group_id}
-
-
-def _reopening(change: Change) -> Change:
-    return replace(change, reopen=True, add_tags=(*change.add_tags, REOPENED_TAG))
+    told -= {effect.person for effect in effects}
+    return (*effects, *(alert(case, person, "flag", case.reason, situation) for person in sorted(told)))
 
 
 def _on_ticket(case: Case, step: str, change: Change, situation: Situation) -> tuple[Effect, ...]:
     """Return the effects that carry out *change* on the ticket as it is: a write, a follow-up ticket, or an alert."""
-    ticket, playbook = situation.ticket, situation.rules.playbooks[case.playbook]
-    makes_ticket = playbook.ticket == "follow_up" or ticket.status.is_locked
-    if not makes_ticket or ticket.ticket_id == case.work_ticket_id:
-        return (_effect(case, EffectKind.UPDATE, step, change, situation),)
+    ticket, playbook = situation.ticket, playbook_of(case, situation)
+    is_ours = ticket.ticket_id == case.work_ticket_id
+    if not ticket.status.is_locked and (is_ours or playbook.ticket != "follow_up"):
+        return (effect_for(case, EffectKind.UPDATE, step, change, situation),)
     if case.stage is Stage.UNCONFIRMED:
         return ()  # the customer would see a new ticket: it waits until the rating is confirmed
     impossible = playbook.ticket == "note_only" or (ticket.status is Status.ARCHIVED and playbook.archived == "alert")
     if impossible:
         text = f"the ticket is {ticket.status} and cannot be written; please write to the customer. {case.reason}"
-        person = _who_hears(playbook, situation.rules)
-        return (_alert(case, person, step, text, situation),) if person else ()
-    new_ticket = replace(change, reopen=False, note_first=True, add_tags=_without(change.add_tags, REOPENED_TAG))
-    return (_effect(case, EffectKind.FOLLOW_UP, step, new_ticket, situation),)
+        return (alert(case, who_hears(playbook, situation.rules), step, text, situation),)
+    return (effect_for(case, EffectKind.FOLLOW_UP, step, _beginning(case, change, playbook), situation),)
+
+
+def _beginning(case: Case, change: Change, playbook: Playbook) -> Change:
+    """Return what a new ticket begins with: it has no owner, tags or priority of its own yet."""
+    return replace(
+        change,
+        add_tags=tuple(dict.fromkeys((FLAGGED_TAG, *playbook.tags, *without(change.add_tags, REOPENED_TAG)))),
+        reopen=False,
+        priority=change.priority or playbook.priority,
+        note_first=True,
+        **assignment(Owner(case.assignee_id, case.group_id, case.ladder)),
+    )
 
 
 def _shadow(case: Case, effects: Sequence[Effect], situation: Situation) -> Decision:
-    decision = _end(case, Outcome.DISMISSED, f"shadow: {case.reason}", situation, what="flagged")
+    decision = end(case, Outcome.DISMISSED, f"shadow: {case.reason}", situation, what="flagged")
     return replace(decision, effects=tuple(effects))
 
 
 # ------------------------------------------------------------------ going on
 def advance(case: Case, signal: Signal, situation: Situation) -> Decision:
     """Return what a signal does to an open case. Raises KeyError for a case that has ended."""
-    if situation.ticket.status.is_gone:
-        return _end(case, Outcome.DISMISSED, f"the ticket is {situation.ticket.status}", situation)
+    ticket = situation.ticket
+    if ticket.status.is_gone and ticket.ticket_id == case.carrier_id:
+        return end(case, Outcome.DISMISSED, f"the ticket is {ticket.status}", situation)
     return TRANSITIONS[case.stage, type(signal)](case, signal, situation)
 
 
@@ -204,54 +209,64 @@ def _confirm(case: Case, signal: DeadlinePassed, situation: Situation) -> Decisi
     rating = signal.rating
     if rating is None:
         return _withdraw(case, "the rating no longer exists", situation)
-    if rating.category is Category.GOOD:
+    if rating.category is Category.GOOD and case.category is not Category.GOOD:
         return _withdraw(case, "the customer changed the rating to good before it was acted on", situation)
+    return _confirmed(case, rating, None, situation)
+
+
+def _confirmed(case: Case, rating: Rating, priority: str | None, situation: Situation) -> Decision:
+    """Begin in earnest; *priority* is the one to raise the ticket to, if there is more reason to hurry now."""
     case = replace(case, stage=Stage.ASSIGNED, confirmed_at=situation.now, version=case.version + 1)
-    case = replace(case, **_next_deadline(case, situation), reason=f"{case.reason}; the rating still stands")
-    return _decision(case, "confirmed", "the rating still stands", situation, _confirming(case, rating, situation))
+    case = replace(pursuit.due(case, situation), reason=f"{case.reason}; the rating still stands")
+    effects = _confirming(case, rating, priority, situation)
+    return decide(case, "confirmed", "the rating still stands", situation, effects)
 
 
-def _confirming(case: Case, rating: Rating, situation: Situation) -> tuple[Effect, ...]:
-    playbook, ticket = situation.rules.playbooks[case.playbook], situation.ticket
+def _confirming(case: Case, rating: Rating, priority: str | None, situation: Situation) -> tuple[Effect, ...]:
+    playbook, ticket = playbook_of(case, situation), situation.ticket
     if ticket.status.is_locked or playbook.ticket == "follow_up":
-        owner = Owner(case.assignee_id, case.group_id, case.ladder)
-        note = _note(case, rating, owner, situation)
-        change = Change((FLAGGED_TAG, *playbook.tags), priority=playbook.priority, note=note, **_assignment(owner))
-        return _on_ticket(case, "confirm", change, situation)
-    if playbook.ticket != "reopen" or ticket.status is not Status.SOLVED:
+        note = private_note(case, rating, Owner(case.assignee_id, case.group_id, case.ladder), situation)
+        return _on_ticket(case, "confirm", Change(note=note), situation)
+    reopens = playbook.ticket == "reopen" and ticket.status is Status.SOLVED
+    if not reopens and not rating.comment and not priority:
         return ()
     said = f' They added: "{inert(rating.comment)}"' if rating.comment else ""
-    note = f"The customer's rating still stands, so the ticket is open again.{said}"
-    return _on_ticket(case, "confirm", _reopening(Change(note=note)), situation)
+    note = f"The customer's rating still stands{', so the ticket is open again' if reopens else ''}.{said}"
+    change = Change(note=note, priority=priority)
+    return _on_ticket(case, "confirm", reopening(change) if reopens else change, situation)
 
 
 def _overdue(case: Case, _signal: DeadlinePassed, situation: Situation) -> Decision:
-    """Record that a deadline passed and look at the next one; who is reminded or takes over comes with it."""
-    missed = case.next_step
-    case = replace(case, version=case.version + 1, **_next_deadline(case, situation))
-    return _decision(case, "overdue", f"{missed}: the time is up", situation)
+    return pursuit.overdue(case, situation)
+
+
+def _people_acted(case: Case, signal: PeopleActed, situation: Situation) -> Decision:
+    return pursuit.noticed(case, signal.activity, situation)
+
+
+def _owner_gone(case: Case, signal: OwnerGone, situation: Situation) -> Decision:
+    return pursuit.owner_gone(case, signal.why, situation)
 
 
 def _rated_again(case: Case, signal: RatedAgain, situation: Situation) -> Decision:
     """The same customer spoke again: join the open case, never open a second one."""
     rating = signal.rating
     same = rating.rating_id == case.rating_id
-    if same and rating.category is not Category.BAD:
+    second = rating.ticket_id in (case.ticket_id, case.work_ticket_id) and rating.updated_at > case.rated_at
+    if (same or second) and signal.rule is None and _is_better(rating.category, case.category):
         return _changed_mind(case, rating, situation)
-    if case.stage is Stage.UNCONFIRMED and (rating.comment or rating.reason):
-        joined = _heavier(case, signal.rule, rating)
-        return _confirm(joined, DeadlinePassed(rating), situation)
+    if second and case.solved_at and rating.updated_at > case.solved_at:
+        return pursuit.still_bad(case, rating, situation)
     heavier = _heavier(case, signal.rule, rating)
-    joined = replace(heavier, version=case.version + 1, reason=f"{case.reason}; joined by {_call(rating)}")
-    note = f"The customer also said, in {_call(rating)}: {_quoted(rating)}"
-    priority = situation.rules.playbooks[joined.playbook].priority if joined.severity != case.severity else None
-    effect = _effect(
-        joined, EffectKind.UPDATE, f"join:{rating.version}", Change(note=note, priority=priority), situation
-    )
+    priority = playbook_of(heavier, situation).priority if heavier.severity != case.severity else None
+    if case.stage is Stage.UNCONFIRMED and (rating.comment or rating.reason):
+        return _confirmed(heavier, rating, priority, situation)
+    joined = replace(heavier, version=case.version + 1, reason=f"{case.reason}; joined by {call(rating)}")
+    note = f"The customer also said, in {call(rating)}: {quoted(rating)}"
+    step = f"join:{rating.rating_id}:{rating.version}"
+    effect = effect_for(joined, EffectKind.UPDATE, step, Change(note=note, priority=priority), situation)
     worth_a_note = bool(rating.comment or rating.reason or not same)
-    return _decision(
-        joined, "joined", f"{_call(rating)} joins case {case.case_id}", situation, (effect,) * worth_a_note
-    )
+    return decide(joined, "joined", f"{call(rating)} joins case {case.case_id}", situation, (effect,) * worth_a_note)
 
 
 def _heavier(case: Case, rule: Rule | None, rating: Rating) -> Case:
@@ -263,39 +278,55 @@ def _heavier(case: Case, rule: Rule | None, rating: Rating) -> Case:
     return replace(case, severity=rule.severity, rule=rule.name, playbook=rule.playbook)
 
 
+def _is_better(category: Category, than: Category) -> bool:
+    order = list(Category)
+    return order.index(category) > order.index(than)
+
+
 def _changed_mind(case: Case, rating: Rating, situation: Situation) -> Decision:
     if case.stage is Stage.UNCONFIRMED:
         return _withdraw(case, f"the customer changed the rating to {rating.category}", situation)
     outcome = Outcome.RECOVERED if rating.category is Category.GOOD else Outcome.IMPROVED
     why = f"the customer changed the rating to {rating.category}"
     note = Change(note=f"Good news: {why}. Nothing more is asked of you here.")
-    effect = _effect(case, EffectKind.UPDATE, "thanks", note, situation)
-    return replace(_end(case, outcome, why, situation), effects=(effect,))
+    effect = effect_for(case, EffectKind.UPDATE, "thanks", note, situation)
+    return replace(end(case, outcome, why, situation), effects=(effect,))
 
 
 def _withdraw(case: Case, why: str, situation: Situation) -> Decision:
-    decision = _end(case, Outcome.DISMISSED, f"rating withdrawn: {why}", situation)
+    decision = end(case, Outcome.DISMISSED, f"rating withdrawn: {why}", situation)
     if situation.ticket.status.is_locked:
         return decision
     note = Change(add_tags=(WITHDRAWN_TAG,), note=f"No action is needed any more: {why}.")
-    return replace(decision, effects=(_effect(case, EffectKind.UPDATE, "withdraw", note, situation),))
+    return replace(decision, effects=(effect_for(case, EffectKind.UPDATE, "withdraw", note, situation),))
 
 
 def _effect_failed(case: Case, signal: EffectFailed, situation: Situation) -> Decision:
     """Find another way where the helpdesk would not do what was decided."""
     if signal.verdict is Verdict.BAD_ASSIGNEE:
         return _next_owner(case, signal, situation)
+    if signal.effect.ticket_id != case.carrier_id:
+        return _carried_over(case, signal, situation)
     if signal.verdict is Verdict.LOCKED:
         case = replace(case, version=case.version + 1)
         effects = _on_ticket(case, signal.effect.step, signal.effect.change, situation)
         effects = tuple(replace(e, generation=signal.effect.generation + 1) for e in effects)
-        return _decision(case, "redecided", f"the ticket is {situation.ticket.status} by now", situation, effects)
-    return _end(case, Outcome.DISMISSED, f"the ticket is gone: {signal.why}", situation)
+        return decide(case, "redecided", f"the ticket is {situation.ticket.status} by now", situation, effects)
+    return end(case, Outcome.DISMISSED, f"the ticket is gone: {signal.why}", situation)
+
+
+def _carried_over(case: Case, signal: EffectFailed, situation: Situation) -> Decision:
+    """Write to the follow-up ticket what was meant for the one that it continues."""
+    case = replace(case, version=case.version + 1)
+    change = replace(signal.effect.change, reopen=False)
+    effect = effect_for(case, EffectKind.UPDATE, signal.effect.step, change, situation)
+    effect = replace(effect, generation=signal.effect.generation + 1)
+    return decide(case, "redecided", f"the recovery goes on in ticket {case.carrier_id}", situation, (effect,))
 
 
 def _next_owner(case: Case, signal: EffectFailed, situation: Situation) -> Decision:
-    playbook = situation.rules.playbooks[case.playbook]
-    rating = _rating_of(case, situation.ticket)
+    playbook = playbook_of(case, situation)
+    rating = rating_of(case, situation.ticket)
     owner = find_owner(
         playbook.assign_to_first_available, rating, situation.ticket, case.original_agent_id, situation.staff
     )
@@ -308,24 +339,61 @@ def _next_owner(case: Case, signal: EffectFailed, situation: Situation) -> Decis
         assigned_at=situation.now if owner.agent_id else None,
         version=case.version + 1,
     )
-    change = replace(signal.effect.change, assignee_id=None, group_id=None, unassign=False, **_assignment(owner))
-    effect = _effect(case, signal.effect.kind, signal.effect.step, change, situation)
-    effects = [replace(effect, generation=signal.effect.generation + 1)]
-    if owner.agent_id is None and (person := _who_hears(playbook, situation.rules)):
-        effects.append(_alert(case, person, "next_owner", case.reason, situation))
-    return _decision(case, "redecided", signal.why, situation, effects)
+    change = replace(signal.effect.change, assignee_id=None, group_id=None, unassign=False)
+    if signal.effect.kind is EffectKind.FOLLOW_UP:
+        owner = replace(owner, keeps=False)  # what they keep is the old ticket
+    change = replace(change, note=readdressed(change.note, owner, situation), **assignment(owner))
+    effects = [effect_for(case, signal.effect.kind, signal.effect.step, change, situation)]
+    if owner.agent_id is None and (person := who_hears(playbook, situation.rules)):
+        effects.append(alert(case, person, f"{signal.effect.step}:next_owner", case.reason, situation))
+    effects = [replace(effect, generation=signal.effect.generation + 1) for effect in effects]
+    return decide(case, "redecided", signal.why, situation, effects)
 
+
+_AT_EVERY_STAGE: Mapping[type, Callable[..., Decision]] = {
+    RatedAgain: _rated_again,
+    DeadlinePassed: _overdue,
+    EffectFailed: _effect_failed,
+    PeopleActed: _people_acted,
+    OwnerGone: _owner_gone,
+}
 
 TRANSITIONS: Mapping[tuple[Stage, type], Callable[..., Decision]] = {
-    (stage, signal): {
-        RatedAgain: _rated_again,
-        DeadlinePassed: _confirm if stage is Stage.UNCONFIRMED else _overdue,
-        EffectFailed: _effect_failed,
-    }[signal]
-    for stage in Stage
-    if stage is not Stage.ENDED
-    for signal in (RatedAgain, DeadlinePassed, EffectFailed)
+    **{(stage, signal): do for stage in Stage if stage is not Stage.ENDED for signal, do in _AT_EVERY_STAGE.items()},
+    (Stage.UNCONFIRMED, DeadlinePassed): _confirm,
 }
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What was learned from a case, as far as it is known."""
+
+    cause: str | None = None
+    remedy: str | None = None
+    party: str | None = None  # service, product, policy, third_party
+
+
+def close(case: Case, outcome: Outcome, learned: Learned, now: datetime) -> Decision:
+    """End a case by hand."""
+    said = ", ".join(f"{name} {text}" for name, text in vars(learned).items() if text)
+    why = f"closed by hand: {said or 'nothing noted'}"
+    ended = replace(
+        case,
+        stage=Stage.ENDED,
+        outcome=outcome,
+        due_at=None,
+        next_step="",
+        reason=why,
+        ended_at=now,
+        version=case.version + 1,
+        cause=learned.cause,
+        remedy=learned.remedy,
+        party=learned.party,
+    )
+    audit = Audit(
+        now, case.account, case.ticket_id, "ended", why, case.case_id, case.rating_id, case.rule, case.rules_hash
+    )
+    return Decision(audit, ended)
 
 
 # ------------------------------------------------------------------ just before the write
@@ -336,172 +404,13 @@ def settle(effect: Effect, ticket: Ticket) -> Change:
     if effect.kind is EffectKind.UPDATE and chosen_by_human:
         change = replace(change, assignee_id=None, group_id=None, unassign=False)
     if effect.kind is EffectKind.UPDATE and change.reopen and ticket.status is not Status.SOLVED:
-        change = replace(change, reopen=False, add_tags=_without(change.add_tags, REOPENED_TAG))
-    if change.priority and _rank(ticket.priority) >= _rank(change.priority):
+        change = replace(change, reopen=False, add_tags=without(change.add_tags, REOPENED_TAG))
+    if effect.kind is EffectKind.UPDATE and _rank(ticket.priority) >= _rank(change.priority):
         change = replace(change, priority=None)
+    if effect.kind is EffectKind.FOLLOW_UP and _rank(ticket.priority) > _rank(change.priority):
+        change = replace(change, priority=ticket.priority)
     return change
 
 
 def _rank(priority: str | None) -> int:
     return PRIORITIES.index(priority) if priority in PRIORITIES else -1
-
-
-# ------------------------------------------------------------------ parts
-def _decision(case: Case, what: str, reason: str, situation: Situation, effects: Sequence[Effect] = ()) -> Decision:
-    audit = Audit(
-        at=situation.now,
-        account=case.account,
-        ticket_id=case.ticket_id,
-        what=what,
-        reason=reason,
-        case_id=case.case_id,
-        rating_id=case.rating_id,
-        rule=case.rule,
-        rules_hash=situation.rules.hash,
-        facts=situation.facts.as_dict() if situation.facts else {},
-    )
-    return Decision(audit, case, tuple(effects))
-
-
-def _end(case: Case, outcome: Outcome, why: str, situation: Situation, *, what: str = "ended") -> Decision:
-    ended = replace(
-        case,
-        stage=Stage.ENDED,
-        outcome=outcome,
-        due_at=None,
-        next_step="",
-        reason=why,
-        ended_at=situation.now,
-        version=case.version if what == "flagged" else case.version + 1,
-    )
-    return _decision(ended, what, why, situation)
-
-
-def _effect(case: Case, kind: EffectKind, step: str, change: Change, situation: Situation) -> Effect:
-    return Effect(
-        effect_id=situation.new_id(),
-        case_id=case.case_id,
-        account=case.account,
-        ticket_id=case.carrier_id,
-        kind=kind,
-        step=step,
-        change=change,
-        seen_assignee_id=situation.ticket.assignee_id,
-    )
-
-
-def _alert(case: Case, name: str, step: str, text: str, situation: Situation) -> Effect:
-    effect = _effect(case, EffectKind.ALERT, f"{step}:tell:{name}", Change(), situation)
-    ticket, groups = situation.ticket, situation.staff.directory.groups
-    reason = situation.facts.reason if situation.facts else None
-    person = situation.rules.person(name, group=groups.get(ticket.group_id or ""), brand=ticket.brand, reason=reason)
-    heading = f"{case.account} ticket {case.ticket_id}, severity {case.severity}: {situation.link}"
-    return replace(effect, person=name, target=person.notify or person.agent, text=f"{heading}\n{text}")
-
-
-def _who_hears(playbook: Playbook, rules: Rules) -> str | None:
-    """Return who is told when nobody could take a case: the last of the ladder who can be reached, else anybody."""
-    candidates = (*reversed(playbook.assign_to_first_available), playbook.notify, *rules.people)
-    return next((name for name in candidates if name and name in rules.people and rules.people[name].can_be_told), None)
-
-
-def _next_deadline(case: Case, situation: Situation) -> Mapping[str, Any]:
-    """Return due_at and next_step: the first deadline of the playbook that is still to come."""
-    playbook, calendar = situation.rules.playbooks[case.playbook], situation.staff.calendar
-    begun = case.confirmed_at or situation.now
-    coming = sorted((calendar.add(begun, d.within), str(d.until)) for d in playbook.deadlines)
-    for due_at, until in coming:
-        if due_at > situation.now:
-            return {"due_at": due_at, "next_step": until}
-    return {"due_at": calendar.add(situation.now, WITHOUT_DEADLINES), "next_step": "solved"}
-
-
-def _reply_by(playbook: Playbook, begun: datetime, situation: Situation) -> str | None:
-    within = [d.within for d in playbook.deadlines if d.until == "replied"]
-    if not within:
-        return None
-    calendar = situation.staff.calendar
-    return f"{calendar.add(begun, min(within)).astimezone(calendar.timezone):%a %d %b %Y, %H:%M %Z}"
-
-
-def _note(case: Case, rating: Rating, owner: Owner, situation: Situation) -> str:
-    """Write the private note for the agent: what happened, for whom, by when, and why it is theirs."""
-    rules, staff = situation.rules, situation.staff
-    playbook = rules.playbooks[case.playbook]
-    why = f"Recovery Bridge gave this ticket to {staff.name(owner.agent_id)}: {owner.why}."
-    if owner.agent_id is None:
-        why = f"Recovery Bridge found nobody to take this ticket: {owner.why}."
-    if not playbook.note:
-        return why
-    return f"{rules.note(playbook.note, _values(case, rating, owner, situation)).strip()}\n\n{why}"
-
-
-def _values(case: Case, rating: Rating, owner: Owner, situation: Situation) -> Mapping[str, str | None]:
-    """Return what the placeholders of a note stand for; customers' words are made inert first."""
-    ticket, staff = situation.ticket, situation.staff
-    playbook = situation.rules.playbooks[case.playbook]
-    name = inert(ticket.requester.name, 80) if ticket.requester and ticket.requester.name else None
-    return {
-        "customer_name": name,
-        "customer_first_name": name.split()[0] if name else None,
-        "rating_text": f"{rating.category} ({rating.value} of {rating.scale_max})",
-        "comment": inert(rating.comment) if rating.comment else None,
-        "reason": inert(rating.reason, 200) if rating.reason else None,
-        "reply_by": _reply_by(playbook, situation.now, situation),
-        "goodwill_left": _alone(playbook.goodwill) if playbook.goodwill else None,
-        "original_agent": staff.name(case.original_agent_id) if case.original_agent_id else None,
-        "assignee": staff.name(owner.agent_id) if owner.agent_id else None,
-        "ticket_id": ticket.ticket_id,
-        "ticket_subject": inert(ticket.subject, 200),
-        "rule": case.rule,
-        "playbook": case.playbook,
-        "severity": str(case.severity),
-        "brand": ticket.brand,
-        "group": staff.directory.groups.get(ticket.group_id or ""),
-        "channel": ticket.channel,
-        "account": case.account,
-        **_bad_rating_counts(playbook, situation),
-    }
-
-
-def _alone(goodwill: Goodwill) -> str:
-    """Return what an agent may offer without asking."""
-    limits = [money for money in (goodwill.up_to, goodwill.approval_above) if money is not None]
-    return str(min(limits, key=lambda money: money.amount))
-
-
-def _bad_rating_counts(playbook: Playbook, situation: Situation) -> Mapping[str, str]:
-    """Return the value of each placeholder `bad_ratings_<N>d` of the note."""
-    if situation.facts is None or playbook.note is None:
-        return {}
-    names = [name for name in situation.rules.notes[playbook.note].fields if name.startswith("bad_ratings_")]
-    days = {name: int(name.removeprefix("bad_ratings_").removesuffix("d")) for name in names}
-    return {name: str(situation.facts.bad_ratings_within(timedelta(days=days[name]))) for name in names}
-
-
-def _rating_of(case: Case, ticket: Ticket) -> Rating:
-    """Return the rating that opened a case, as far as the ladder asks for it."""
-    return Rating(
-        rating_id=case.rating_id,
-        ticket_id=case.ticket_id,
-        category=case.category,
-        value=case.rating,
-        scale_max=case.scale_max,
-        rated_at=case.rated_at,
-        updated_at=case.rated_at,
-        assignee_id=case.original_agent_id,
-        group_id=ticket.group_id,
-    )
-
-
-def _call(rating: Rating) -> str:
-    return f"the {rating.category} rating of ticket {rating.ticket_id}"
-
-
-def _quoted(rating: Rating) -> str:
-    words = [inert(text) for text in (rating.reason, rating.comment) if text]
-    return " / ".join(f'"{word}"' for word in words) if words else "nothing more"
-
-
-def _without(tags: tuple[str, ...], tag: str) -> tuple[str, ...]:
-    return tuple(kept for kept in tags if kept != tag)

@@ -1,4 +1,4 @@
-"""The environment: where state lives, which secrets an account has, and the lock against a second run.
+"""The environment: where state lives, which secrets an account has, which helpdesks are installed, the lock of `run`.
 
 A secret is looked for in `BRIDGE_<ACCOUNT>_<FIELD>`, then in the file named by `BRIDGE_<ACCOUNT>_<FIELD>_FILE`, then in
 the systemd credential `<account>_<field>`. No secret ever stands in rules.yaml.
@@ -10,16 +10,25 @@ import fcntl
 import hashlib
 import hmac
 import os
+import pkgutil
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import connectors
 from bridge.connector import Secret
 from bridge.errors import AlreadyRunning, SettingsError, StoreError
 
 Environment = Mapping[str, str]
+NO_CONNECTORS = frozenset({"sandbox"})
+
+
+def connector_names() -> list[str]:
+    """Return the helpdesks that are installed: one file, or folder, of `connectors` each."""
+    found = (module.name for module in pkgutil.iter_modules(connectors.__path__))
+    return sorted(name for name in found if name not in NO_CONNECTORS)
 
 
 def variable(account: str, field: str) -> str:
@@ -52,6 +61,8 @@ def _from_file(path: Path, source: str) -> Secret | None:
         world_can_read = path.stat().st_mode & 0o004
     except OSError as exc:
         raise SettingsError(f"{source}: {path}: cannot be read ({exc.strerror})") from exc
+    except UnicodeDecodeError:
+        raise SettingsError(f"{source}: {path}: is not text; write the secret alone into it") from None
     if world_can_read:
         raise SettingsError(f"{source}: {path}: everybody on this machine can read it; run: chmod 600 {path}")
     return Secret(text) if text else None
@@ -83,7 +94,7 @@ def database_url(env: Environment, folder: Path) -> str:
 def read_private(path: Path) -> str | None:
     """Return the text of a private file, or None if there is none."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
     except OSError as exc:
@@ -101,6 +112,7 @@ def write_private(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         draft.replace(path)
     except OSError as exc:
+        draft.unlink(missing_ok=True)
         raise StoreError(f"{path}: cannot be written ({exc.strerror})") from exc
 
 
@@ -114,6 +126,8 @@ def customer_hasher(folder: Path) -> Callable[[str], str]:
     if text is None:
         text = secrets.token_hex(32)
         write_private(path, text)
+    if not re.fullmatch(r"[0-9a-f]{64}\s*", text):
+        raise StoreError(f"{path}: is damaged; restore it from a backup, or remove it: customers are then new to us")
     key = bytes.fromhex(text)
 
     def known_as(address: str) -> str:

@@ -5,25 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from bridge.model import EffectState
 from bridge.rules import Rules
-from bridge.show import duration
+from bridge.show import count, duration, moment
 from bridge.store import Store
 
 QUIET_AFTER = timedelta(days=30)  # a rule that matched nothing for so long is named
+LATE_AFTER = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
 class AccountStatus:
-    """The figures of one account; times are UTC text, None where it has not happened yet."""
+    """The figures of one account; times are None where it has not happened yet."""
 
     account: str
     mode: str
-    began_at: str | None
-    succeeded_at: str | None
+    began_at: datetime | None
+    succeeded_at: datetime | None
     error: str
     late: bool
+    waits_until: datetime | None  # told to stay away by the helpdesk, or our share of its limit is used up
     ratings_pending: int
     records_failed: int
     cases_open: int
@@ -32,11 +35,17 @@ class AccountStatus:
     found_late: int
     quiet_rules: Sequence[str]
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures as JSON values."""
+        times = ("began_at", "succeeded_at", "waits_until")
+        return vars(self) | {name: moment(getattr(self, name)) for name in times}
+
 
 def account_status(store: Store, rules: Rules, account: str, now: datetime) -> AccountStatus:
     """Return how one account is."""
     state, counts = store.account_state(account), store.counts(account, now)
-    succeeded = state.get("succeeded_at")
+    succeeded_at = _time(state.get("succeeded_at"))
+    stopped = _time((store.rate_state(account) or {}).get("stopped_until"))
     quiet = [
         rule.name
         for rule in rules.rules
@@ -45,10 +54,11 @@ def account_status(store: Store, rules: Rules, account: str, now: datetime) -> A
     return AccountStatus(
         account=account,
         mode=str(rules.settings.mode),
-        began_at=state.get("began_at"),
-        succeeded_at=succeeded,
+        began_at=_time(state.get("began_at")),
+        succeeded_at=succeeded_at,
         error=str(state.get("error", "")),
-        late=succeeded is None or now - datetime.fromisoformat(succeeded) > timedelta(minutes=15),
+        late=succeeded_at is None or now - succeeded_at > LATE_AFTER,
+        waits_until=stopped if stopped and stopped > now else None,
         ratings_pending=counts.pending,
         records_failed=counts.failed,
         cases_open=counts.open_cases,
@@ -59,27 +69,36 @@ def account_status(store: Store, rules: Rules, account: str, now: datetime) -> A
     )
 
 
-def status_text(reports: Sequence[AccountStatus]) -> str:
-    """Return the lines that `status` prints."""
-    return "\n".join(line for report in reports for line in _lines(report))
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
-def _lines(report: AccountStatus) -> list[str]:
-    alive = "never read" if report.succeeded_at is None else f"last read {report.succeeded_at[:19]}Z"
+def status_text(reports: Sequence[AccountStatus], now: datetime) -> str:
+    """Return the lines that `status` prints; a rule is named as quiet if it is so on every account."""
+    lines = [line for report in reports for line in _lines(report, now)]
+    quiet = [name for name in reports[0].quiet_rules if all(name in report.quiet_rules for report in reports)]
+    if quiet:
+        lines.append(f"rules without a case in the last {duration(QUIET_AFTER)}: {', '.join(quiet)}")
+    return "\n".join(lines)
+
+
+def _lines(report: AccountStatus, now: datetime) -> list[str]:
+    alive = "never read" if report.succeeded_at is None else f"read {duration(now - report.succeeded_at)} ago"
     parked = report.effects.get(str(EffectState.PARKED), 0)
     waiting = report.effects.get(str(EffectState.PLANNED), 0) + report.effects.get(str(EffectState.SENDING), 0)
     lines = [
-        f"{report.account}: {report.mode}, {alive}" + (" (LATE)" if report.late else ""),
-        f"  {report.cases_open} open cases, {report.cases_overdue} overdue; "
-        f"{waiting} effects waiting, {parked} parked; {report.ratings_pending} ratings to decide",
+        f"{report.account}: {report.mode}, {alive}" + (" (LATE: does cron or systemd still run it?)" * report.late),
+        f"  {count(report.cases_open, 'open case')}, {report.cases_overdue} overdue; "
+        f"{count(waiting, 'effect')} waiting, {parked} parked; {count(report.ratings_pending, 'rating')} to decide",
     ]
+    if report.waits_until:
+        lines.append(f"  the helpdesk asked us to wait: {duration(report.waits_until - now)} to go")
     if report.error:
         lines.append(f"  last trouble: {report.error}")
+    if parked:
+        lines.append("  parked effects need a human: recovery-bridge retry --list")
     if report.records_failed:
-        lines.append(f"  {report.records_failed} records could not be read: recovery-bridge retry --list")
+        lines.append(f"  {count(report.records_failed, 'record')} could not be worked on: recovery-bridge retry --list")
     if report.found_late:
-        lines.append(f"  {report.found_late} bad ratings were found only by the daily sweep")
-    if report.quiet_rules:
-        days = duration(QUIET_AFTER)
-        lines.append(f"  no case within {days} by: {', '.join(report.quiet_rules)}")
+        lines.append(f"  found only by the daily sweep: {count(report.found_late, 'bad rating')}")
     return lines

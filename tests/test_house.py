@@ -16,15 +16,15 @@ HOUSE = (
     # floor 0: words
     "errors", "model", "connector",
     # floor 1: thinking
-    "hours", "rules", "owner", "recovery",
+    "hours", "rules", "owner", "deadlines", "noticing", "decision", "private_note", "pursuit", "recovery",
     # floor 2: hands
     "settings", "http", "log", "notify", "store",
     # floor 3: where thinking meets hands
-    "engine", "delivery",
+    "reading", "engine", "delivery",
     # floor 4: entrances
     "show", "app", "doctor", "planning", "explaining", "status", "cli",
 )  # fmt: skip
-THINKING = ("hours", "rules", "owner", "recovery")
+THINKING = HOUSE[HOUSE.index("hours") : HOUSE.index("settings")]
 HANDS = {"asyncio", "http", "logging", "os", "random", "requests", "secrets", "shutil", "socket", "sqlalchemy",
          "sqlite3", "subprocess", "sys", "tempfile", "threading", "time", "urllib3"}  # fmt: skip
 CONNECTORS_MAY_IMPORT = {"errors", "model", "connector", "http"}

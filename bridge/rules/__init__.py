@@ -5,10 +5,11 @@ from bridge.rules.language import LineTrace, Person, Rules, RuleTrace, Verdict
 from bridge.rules.loading import check, load, read
 from bridge.rules.notes import inert
 from bridge.rules.problems import Problem
-from bridge.rules.schema import Account, Goodwill, Ignore, Limits, Playbook, Rule, Settings
+from bridge.rules.schema import Account, Deadline, Goodwill, Ignore, Limits, Playbook, Rule, Settings
 
 __all__ = [
     "Account",
+    "Deadline",
     "Facts",
     "Goodwill",
     "Ignore",

@@ -35,7 +35,7 @@ class Place:
     value: Any
     spot: Spot
     report: Reporter
-    accounts: Collection[str] = ()
+    accounts: Collection[str] | None = None
 
     def wrong(self, advice: str) -> None:
         """Report that the value is not written as this field wants it."""
@@ -271,7 +271,7 @@ FIELDS: Mapping[str, Field] = {
 }
 
 
-def read_block(value: Map, report: Reporter, accounts: Collection[str], *, nested: bool = False) -> Block:
+def read_block(value: Map, report: Reporter, accounts: Collection[str] | None, *, nested: bool = False) -> Block:
     """Read the lines of a `when` or `unless` block, or one nested in `any`; every problem goes to *report*."""
     if not value:
         report.error(value.spot, "{} asks nothing; write at least one condition, like rating: bad")

@@ -174,16 +174,25 @@ class Rules:
         return [(kind, name, spot.line, spot.column) for kind, name, spot in _names(self.document.data)]
 
     def unknown_names(self, directories: Mapping[str, Directory]) -> list[Problem]:
-        """Return a problem for every group and agent that exists on none of the accounts, as their directories say."""
+        """Return a problem for every group and agent that exists on none of the accounts, as their directories say.
+
+        An agent in `away` who is none any more is only a warning: people leave.
+        """
         report = Reporter(self.path, self.text)
         known = {
             "group": {name for directory in directories.values() for name in directory.groups.values()},
             "agent": {agent.email for directory in directories.values() for agent in directory.agents.values()},
         }
         folded = {kind: {fold(name) for name in names} for kind, names in known.items()}
+        away = {id(spot) for _, _, spot in _away_agents(self.document.data)}
         for kind, name, spot in _names(self.document.data) if directories else ():
-            if fold(name) not in folded[kind]:
-                report.error(spot, *unknown(f"{kind} of the helpdesk", name, known[kind]))
+            if fold(name) in folded[kind]:
+                continue
+            message, suggestion = unknown(f"{kind} of the helpdesk", name, known[kind])
+            if id(spot) in away:
+                report.warning(spot, message)
+            else:
+                report.error(spot, message, suggestion)
         return report.problems
 
 
@@ -210,9 +219,7 @@ def _allows(condition: Condition | None, category: Category) -> bool:
 
 # ------------------------------------------------------------------ names of the helpdesk, with their places
 def _names(data: Any) -> list[tuple[Literal["group", "agent"], str, Spot]]:
-    found: list[tuple[Literal["group", "agent"], str, Spot]] = []
-    for entry in _maps(data.get("away")):
-        found += _place_names(entry)
+    found = _away_agents(data)
     for entry in _maps(data.get("people")):
         found += _place_names(entry)
         for key in ("per_group", "per_brand", "per_reason"):
@@ -228,6 +235,10 @@ def _names(data: Any) -> list[tuple[Literal["group", "agent"], str, Spot]]:
     return found
 
 
+def _away_agents(data: Any) -> list[tuple[Literal["group", "agent"], str, Spot]]:
+    return [name for entry in _maps(data.get("away")) for name in _place_names(entry)]
+
+
 def _maps(section: Any) -> list[Map]:
     values = section.values() if isinstance(section, Map) else section or ()
     return [value for value in values if isinstance(value, Map)]
@@ -235,7 +246,7 @@ def _maps(section: Any) -> list[Map]:
 
 def _place_names(entry: Map) -> list[tuple[Literal["group", "agent"], str, Spot]]:
     kinds: tuple[Literal["group", "agent"], ...] = ("group", "agent")
-    return [(kind, entry[kind], entry.value_spots[kind]) for kind in kinds if kind in entry]
+    return [(kind, entry[kind], entry.value_spots[kind]) for kind in kinds if isinstance(entry.get(kind), str)]
 
 
 def _condition_names(block: Any) -> list[tuple[Literal["group", "agent"], str, Spot]]:

@@ -29,6 +29,7 @@ _ADVICE = {  # pydantic's type of error -> what to write instead
     **dict.fromkeys(_WANTS_KEYS, 'lines of the form "key: value" are wanted here'),
     **dict.fromkeys(("greater_than_equal", "less_than_equal", "int_type"), "a whole number from 1 is wanted here"),
     "tuple_type": "a list is wanted here, like [one, two]",
+    "string_type": "text is wanted here",
     "too_short": "at least one is wanted here",
 }
 
@@ -101,7 +102,7 @@ def _validated(document: Document, report: Reporter) -> RulesFile | None:
         report.error(document.top, "a rules file consists of sections: version, accounts, playbooks, rules, ...")
         return None
     given = {key: value for key, value in document.data.items() if value is not None}
-    known = Known(report, {section: _names(given.get(section)) for section in _SECTIONS})
+    known = Known(report, {section: _names(section, given) for section in _SECTIONS})
     file = None
     try:
         file = RulesFile.model_validate(given, context=known)
@@ -112,8 +113,12 @@ def _validated(document: Document, report: Reporter) -> RulesFile | None:
     return file
 
 
-def _names(section: Any) -> tuple[str, ...]:
-    return tuple(section) if isinstance(section, Map) else ()
+def _names(section: str, given: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the names that a section defines; None, so that none is doubted, if it may be misspelt or broken."""
+    found = given.get(section)
+    if isinstance(found, Map):
+        return tuple(found)
+    return () if section not in given and given.keys() <= RulesFile.model_fields.keys() else None
 
 
 # ------------------------------------------------------------------ what the models cannot see

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
@@ -143,6 +142,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 @lru_cache(maxsize=512)
 def _nearest(word: str, known: tuple[str, ...]) -> str | None:
+    from difflib import get_close_matches
+
     folded = {name.casefold(): name for name in known}
     found = get_close_matches(word.casefold()[:100], folded, n=1, cutoff=0.6)
     return folded[found[0]] if found else None

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from bridge.hours import ALL_DAY
 from bridge.model import Severity
+from bridge.rules.document import Map
 from bridge.rules.values import (
     AccountUrl,
     Conditions,
@@ -47,7 +48,18 @@ ACCOUNT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,30}")
 class Part(BaseModel):
     """A part of rules.yaml: frozen, and no key but its own."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)  # built once, inside RulesFile
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_nothing(cls, value: Any, info: ValidationInfo) -> Any:
+        """Report keys without a value: after `notify: #leads`, where # begins a comment, there is nothing to read."""
+        if isinstance(value, Map) and None in value.values():
+            keys = {field.alias or name for name, field in cls.model_fields.items()}
+            for key in keys & {key for key in value if value[key] is None}:
+                advice = f"{key}: a value is missing here; delete the key, or put text that begins with # in quotes"
+                info.context.report.error(value.value_spots[key], advice)  # type: ignore[union-attr]
+        return value
 
 
 # ------------------------------------------------------------------ the basics

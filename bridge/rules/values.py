@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
 from ipaddress import ip_address
@@ -43,7 +43,7 @@ class Known:
     """The names that a rules file defines, for the checks of what refers to them; *report* takes problems."""
 
     report: Reporter
-    names: Mapping[str, Collection[str]] = field(default_factory=dict)  # accounts, people, notes, playbooks
+    names: Mapping[str, Collection[str] | None]  # of accounts, people, notes, playbooks; None: not known
 
 
 @dataclass(frozen=True)
@@ -208,8 +208,8 @@ def _version(text: str) -> tuple[int, ...]:
 
 def _name(value: Any) -> str:
     text = _text(value, "Angry VIP")
-    if len(text) > 100 or "\n" in text:
-        raise wrong("a name is one line of at most 100 characters")
+    if len(text) > 100 or "\n" in text or text != value:
+        raise wrong("a name is one line of at most 100 characters, without spaces around it")
     return text
 
 
@@ -333,7 +333,7 @@ def _one_of(kind: str, what: str, *besides: str) -> Callable[[Any, ValidationInf
     def read(value: Any, info: ValidationInfo) -> str:
         text = _text(value, f"the name of a {what}")
         names = _known(info).names[kind]
-        if text not in names and text not in besides:
+        if names is not None and text not in names and text not in besides:
             raise wrong(*unknown(what, text, [*names, *besides]))
         return text
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, exists, func, insert, or_, select, update
 
-from bridge.model import Audit, Case, Change, Decision, Effect, EffectState, LadderStep
+from bridge.model import Audit, Case, Change, Decision, Effect, EffectState, LadderStep, Outcome, Stage
 from bridge.store.database import Database
 from bridge.store.rows import Counts, RuleCount, Saving, StaleCase
 from bridge.store.tables import OPEN, UNDECIDED, audit, cases, effect, inbox, rating
@@ -102,10 +102,34 @@ class Cases(Database):
             cases.c.account == account, OPEN, cases.c.due_at <= now, ~waits, order=cases.c.due_at, limit=limit
         )
 
+    def watchable(self, account: str) -> list[Case]:
+        """Return open, confirmed cases that wait for no effect: those whose people are worth watching."""
+        waits = exists().where(effect.c.case_id == cases.c.case_id, _WAITING)
+        confirmed = cases.c.stage != Stage.UNCONFIRMED
+        return self._cases(cases.c.account == account, OPEN, confirmed, ~waits, order=cases.c.flagged_at)
+
+    def seen(self, case: Case, stamp: str, at: datetime) -> None:
+        """Record how a ticket looked when nothing about its case changed."""
+        looked = update(cases).where(cases.c.case_id == case.case_id, cases.c.version == case.version)
+        with self._writing() as tx:
+            tx.execute(looked.values(seen_stamp=stamp, seen_at=at))
+
     def orphans(self) -> list[Case]:
         """Return open cases that nobody has, or that nothing will ever happen to: there should be none."""
         nobody = cases.c.assignee_id.is_(None) & cases.c.group_id.is_(None)
         return self._cases(OPEN, nobody | cases.c.due_at.is_(None), order=cases.c.flagged_at)
+
+    def flagged_since(self, account: str, since: datetime) -> int:
+        """Return how many live recoveries an account began at or after *since*."""
+        live = or_(cases.c.outcome.is_(None), cases.c.outcome != Outcome.DISMISSED)
+        with self._reading() as tx:
+            return _count(tx, cases, cases.c.account == account, cases.c.flagged_at >= since, live)
+
+    def recoveries_of(self, account: str, ticket_id: str) -> int:
+        """Return how many recoveries a ticket has had, without those that were dismissed."""
+        live = or_(cases.c.outcome.is_(None), cases.c.outcome != Outcome.DISMISSED)
+        with self._reading() as tx:
+            return _count(tx, cases, cases.c.account == account, cases.c.ticket_id == ticket_id, live)
 
     def open_load(self, account: str) -> Counter[str]:
         """Return how many open cases each agent has: {assignee_id: cases}."""

@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
 from bridge.errors import BridgeError, SettingsError, StoreError
 from bridge.store.rows import StaleCase
-from bridge.store.tables import metadata
+from bridge.store.tables import metadata, tell_postgresql
 
 REVISIONS = ("0001",)  # the names of migrations/versions, oldest first
 BUSY = timedelta(seconds=10)  # how long to wait for another writer
@@ -206,11 +206,13 @@ def _postgresql(url: URL, busy: timedelta) -> Engine:
         "application_name": "recovery-bridge",
     }
     try:
-        return create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=options)
+        engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=options)
     except ImportError as exc:
         raise SettingsError(
             "BRIDGE_DATABASE_URL: PostgreSQL needs psycopg; pip install 'recovery-bridge[postgresql]'"
         ) from exc
+    tell_postgresql()
+    return engine
 
 
 # ------------------------------------------------------------------ troubles

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, literal, or_, select, update
 
-from bridge.model import Audit, Case, Effect, EffectState
+from bridge.model import Audit, Case, Effect, EffectKind, EffectState
 from bridge.store.cases import UNFINISHED, case_of, effect_of, insert_audits, insert_effects, update_case
 from bridge.store.database import Database
 from bridge.store.rows import Claim, StaleCase, StoredEffect
@@ -65,6 +65,25 @@ class Effects(Database):
             )
             _lease(tx, [one for one in claims if one.effect.effect_id in ours], now + lease)
         return ours
+
+    def unsend(self, claims: Sequence[Claim]) -> None:
+        """Take back an intent whose request was turned away before it did anything."""
+        with self._writing() as tx:
+            ours = _still_ours(tx, claims)
+            for one in claims:
+                if one.effect.effect_id in ours:
+                    back = update(effect).where(effect.c.effect_id == one.effect.effect_id)
+                    tx.execute(back.values(state=one.state, tries=one.tries, last_sent_at=one.last_sent_at))
+
+    def free_leases(self) -> None:
+        """Free the leases of a run that was killed, where the run lock proves that nobody else works here.
+
+        On PostgreSQL other machines may work on the same database: there leases end by themselves.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return
+        with self._writing() as tx:
+            tx.execute(update(cases).where(cases.c.lease_until.is_not(None)).values(lease_until=None))
 
     def accepted(self, claims: Sequence[Claim], job: str) -> None:
         """Remember the helpdesk's job that works on these effects."""
@@ -141,6 +160,13 @@ class Effects(Database):
         """Return what a run would send now: whatever is unfinished, and what shadow mode decided since then."""
         shadow = (effect.c.state == EffectState.SHADOW) & (effect.c.planned_at >= decided_since)
         return self._effects(effect.c.account == account, or_(_WAITING, shadow))
+
+    def writes_on(self, account: str, ticket_id: str, since: datetime) -> int:
+        """Return how many writes to a ticket were sent at or after *since*."""
+        sent = (effect.c.account == account, effect.c.ticket_id == ticket_id, effect.c.last_sent_at >= since)
+        asked = select(func.count()).select_from(effect).where(*sent, effect.c.kind != EffectKind.ALERT)
+        with self._reading() as tx:
+            return int(tx.execute(asked).scalar_one())
 
     def next_effect_at(self, account: str) -> datetime | None:
         """Return when the next unfinished effect can be claimed: a time long past for now, None if there is none."""

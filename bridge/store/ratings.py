@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
 
@@ -33,6 +33,9 @@ _PUT_CURSOR = (  # an unchanged one is not written: an idle poll costs no sync o
     " ON CONFLICT (account, stream) DO UPDATE SET value = excluded.value WHERE cursor.value <> excluded.value"
 )
 _SETTLE = update(rating).where(rating.c.row_id == bindparam("row"), UNDECIDED)
+
+
+HELD = datetime(9999, 1, 1, tzinfo=UTC)  # not before a person says so
 
 
 class Ratings(Database):
@@ -141,6 +144,18 @@ class Ratings(Database):
         failed = update(rating).where(rating.c.row_id == row_id, UNDECIDED)
         with self._writing() as tx:
             tx.execute(failed.values(tries=rating.c.tries + 1, error=error, not_before=not_before))
+
+    def hold_rating(self, row_id: int, why: str) -> None:
+        """Leave a rating undecided until somebody resumes its account."""
+        held = update(rating).where(rating.c.row_id == row_id, rating.c.outcome.is_(None))
+        with self._writing() as tx:
+            tx.execute(held.values(why=why, not_before=HELD))
+
+    def release_ratings(self, account: str) -> int:
+        """Let the held ratings of an account be decided; returns how many."""
+        held = (rating.c.account == account, rating.c.outcome.is_(None), rating.c.not_before == HELD)
+        with self._writing() as tx:
+            return tx.execute(update(rating).where(*held).values(why=None, not_before=None)).rowcount
 
     def category_before(self, account: str, changed: Rating) -> Category | None:
         """Return what the version of a rating that was seen before this one was; None if there is none."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from bridge.connector import Tools
-from bridge.errors import BadRecord
+from bridge.errors import BadRecord, Refused
 from bridge.model import Agent, Directory
 from connectors.freshdesk.api import UNREADABLE, Api, as_text, moment
 
@@ -52,7 +52,10 @@ class People:
 
     def availability(self) -> dict[str, dict[str, Any]] | None:
         """Return what the account says about the presence of each agent; None where it has no such list."""
-        rows = self.api.rows_if_offered("agents", {"only": "availability"}) or ()
+        try:
+            rows = self.api.rows_if_offered("agents", {"only": "availability"}) or ()
+        except Refused:  # an account that knows no such parameter
+            return None
         # UNVERIFIED: older accounts may refuse, or answer with the plain list of agents
         if not any("channel_availability" in row for row in rows):
             return None
@@ -75,8 +78,12 @@ class People:
             "agents": [self._row(a, groups_of.get(a["id"], []), presence.get(str(a["id"]), {})) for a in agents],
             "groups": {str(group["id"]): group["name"] for group in groups},
             "brands": self.brands(fresh=fresh),
-            "own_id": str(self.api.read("agents/me")["id"]),
+            "own_id": self._own_id(),
         }
+
+    def _own_id(self) -> str | None:
+        me = self.api.read_if_offered("agents/me") or {}
+        return str(me["id"]) if me.get("id") else None
 
     def _members(self, group: Mapping[str, Any], *, fresh: bool) -> list[int]:
         """Return the ids of a group's agents; remembered one by one, so that a small rate limit is enough."""

@@ -13,7 +13,8 @@ from datetime import datetime
 from bridge.connector import Finding, Secret, SetupStep, Tools
 from bridge.errors import SettingsError
 from bridge.http import check_url
-from bridge.model import Directory, News, Rating, RatingPage, Ticket, Write
+from bridge.model import Activity, Directory, News, Rating, RatingPage, Ticket, Watched, Write
+from connectors.zendesk.activity import Watch
 from connectors.zendesk.auth import ClientCredentials, token_pair
 from connectors.zendesk.csat import Csat
 from connectors.zendesk.people import People
@@ -95,6 +96,11 @@ class Zendesk:
     def addresses(self, requester_ids: Sequence[str]) -> Mapping[str, str]:
         """Return the e-mail addresses of requesters, 100 per call."""
         return self._people.addresses(requester_ids)
+
+    def activity(self, watched: Sequence[Watched]) -> Iterator[Activity]:
+        """Yield the watched tickets that changed: one call per 100 watched, and one for each that changed."""
+        if watched:
+            yield from Watch(self._tools, self._tickets, self.directory()).changes(watched)
 
     def past_holder(self, ticket_id: str, at: datetime) -> str | None:
         """Return who held, or last answered, the ticket at that moment, from its audits."""

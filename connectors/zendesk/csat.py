@@ -163,9 +163,8 @@ class Csat:
     def _observe(self, found: Sequence[Any], start: datetime) -> None:
         """Remember it if a row offered before *start* and answered after it came back."""
         edge = f"{start:%Y-%m-%dT%H:%M:%SZ}"  # the vendor's own form, so that texts compare as times
-        if self._start_means_update() or not any(_straddles(row, edge) for row in found):
-            return
-        self._memory.remember(_START_TIME, "update")
+        if any(_straddles(row, edge) for row in found) and not self._start_means_update():
+            self._memory.remember(_START_TIME, "update")
 
     def _legacy(self, rating_id: str) -> list[Rating]:
         path = f"{RATINGS}/{rating_id}"

@@ -72,8 +72,11 @@ class People:
         return Directory(self._tools.now(), agents, groups, self._read_brands(), self._read_own_id())
 
     def _read_own_id(self) -> str | None:
-        """Return who we are; None for an anonymous user, whose id is null."""
-        user = record(self._http, ME, self._http.read(ME)).get("user") or {}
+        """Return who we are; None for an anonymous user, whose id is null, and where it is not told."""
+        try:
+            user = record(self._http, ME, self._http.read(ME)).get("user") or {}
+        except NotFound:
+            return None
         return optional_id(user.get("id"))
 
     def _read_brands(self) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from pathlib import Path
 
 import pytest
@@ -296,6 +298,37 @@ def test_no_text_crashes_and_none_is_accepted_silently(text: str) -> None:
     assert all(len(problem.headline) < 600 for problem in problems)
 
 
+def test_random_damage_to_the_sample_never_crashes_and_is_never_half_accepted() -> None:
+    chance = random.Random(1)
+    pieces = re.findall(r"\w+|\s+|[^\w\s]", SAMPLE)
+    scraps = [
+        "",
+        "null",
+        "5",
+        "[]",
+        "{a: b}",
+        "*x",
+        "&y ",
+        "!z ",
+        '"',
+        "#",
+        ": ",
+        "\n",
+        "- ",
+        "|",
+        "{",
+        "}",
+        "\t",
+        "\x85",
+    ]
+    for _ in range(150):
+        damaged = list(pieces)
+        damaged[chance.randrange(len(pieces))] = chance.choice(scraps)
+        rules, problems = check("".join(damaged))
+        assert (rules is None) == any(not problem.is_warning for problem in problems)
+        assert all(str(problem) for problem in problems)
+
+
 def test_of_very_many_problems_a_thousand_are_shown() -> None:
     _, problems = check(SMALL + "".join(f"key{number}: 1\n" for number in range(3_000)))
 
@@ -305,6 +338,20 @@ def test_of_very_many_problems_a_thousand_are_shown() -> None:
 
 def test_a_file_written_on_windows_is_read() -> None:
     assert check("\ufeff" + SAMPLE.replace("\n", "\r\n"))[1] == []
+
+
+def test_a_key_without_a_value_is_a_mistake_because_a_comment_may_have_eaten_it() -> None:
+    _, problems = check(SMALL + "people:\n  leads:\n    group: Leads\n    notify: #leads\n")
+
+    assert [problem.headline for problem in problems] == [
+        "rules.yaml:13:12: notify: a value is missing here; delete the key, or put text that begins with # in quotes"
+    ]
+
+
+def test_a_misspelt_section_is_one_problem_not_one_for_each_use_of_its_names() -> None:
+    for section in ("people", "notes", "playbooks"):
+        errors = check(SAMPLE.replace(f"\n{section}:", f"\nx{section}:"))[1]
+        assert [problem.suggestion for problem in errors if not problem.is_warning] == [section]
 
 
 def test_empty_sections_count_as_left_out() -> None:

@@ -67,6 +67,7 @@ def upgrade() -> None:
         sa.Column("acknowledged_at", sa.String(27), nullable=True),
         sa.Column("contacted_at", sa.String(27), nullable=True),
         sa.Column("solved_at", sa.String(27), nullable=True),
+        sa.Column("checked_in_at", sa.String(27), nullable=True),
         sa.Column("ended_at", sa.String(27), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("deadlines_done", sa.Integer(), nullable=False),

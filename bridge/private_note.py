@@ -1,0 +1,103 @@
+"""The private note that an agent reads: what happened, for whom, by when to write, and why the ticket is theirs.
+
+The text is the admin's, from rules.yaml; what customers wrote is made inert before it gets here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from bridge.decision import Situation, playbook_of
+from bridge.model import Case, Rating
+from bridge.owner import Owner, Staff
+from bridge.rules import Goodwill, Playbook, inert
+
+SIGNATURE = "Recovery Bridge"  # begins the paragraph that says whose ticket it is
+
+
+def private_note(case: Case, rating: Rating, owner: Owner, situation: Situation) -> str:
+    """Write the private note for the agent: what happened, for whom, by when, and why it is theirs."""
+    rules, staff = situation.rules, situation.staff
+    playbook = playbook_of(case, situation)
+    why = given_to(owner, staff)
+    if not playbook.note:
+        return why
+    return f"{rules.note(playbook.note, _values(case, rating, owner, situation)).strip()}\n\n{why}"
+
+
+def given_to(owner: Owner, staff: Staff) -> str:
+    """Say to whom a ticket was given, and why."""
+    if owner.agent_id is None:
+        return f"{SIGNATURE} found nobody to take this ticket: {owner.why}."
+    return f"{SIGNATURE} gave this ticket to {staff.name(owner.agent_id)}: {owner.why}."
+
+
+def readdressed(note: str | None, owner: Owner, situation: Situation) -> str:
+    """Return a note whose last paragraph names the owner as it is now."""
+    paragraphs = note.split("\n\n") if note else []
+    if paragraphs and paragraphs[-1].startswith(SIGNATURE):
+        paragraphs.pop()
+    return "\n\n".join([*paragraphs, given_to(owner, situation.staff)])
+
+
+def _values(case: Case, rating: Rating, owner: Owner, situation: Situation) -> Mapping[str, str | None]:
+    """Return what the placeholders of a note stand for; customers' words are made inert first."""
+    ticket, staff = situation.ticket, situation.staff
+    playbook = playbook_of(case, situation)
+    name = inert(ticket.requester.name, 80) if ticket.requester and ticket.requester.name else None
+    return {
+        "customer_name": name,
+        "customer_first_name": name.split()[0] if name else None,
+        "rating_text": f"{rating.category} ({rating.value} of {rating.scale_max})",
+        "comment": inert(rating.comment) if rating.comment else None,
+        "reason": inert(rating.reason, 200) if rating.reason else None,
+        "reply_by": _reply_by(playbook, situation.now, situation),
+        "goodwill_left": _alone(playbook.goodwill) if playbook.goodwill else None,
+        "original_agent": staff.name(case.original_agent_id) if case.original_agent_id else None,
+        "assignee": staff.name(owner.agent_id) if owner.agent_id else None,
+        "ticket_id": ticket.ticket_id,
+        "ticket_subject": inert(ticket.subject, 200),
+        "rule": case.rule,
+        "playbook": case.playbook,
+        "severity": str(case.severity),
+        "brand": ticket.brand,
+        "group": staff.directory.groups.get(ticket.group_id or ""),
+        "channel": ticket.channel,
+        "account": case.account,
+        **_bad_rating_counts(playbook, situation),
+    }
+
+
+def _alone(goodwill: Goodwill) -> str:
+    """Return what an agent may offer without asking."""
+    limits = [money for money in (goodwill.up_to, goodwill.approval_above) if money is not None]
+    return str(min(limits, key=lambda money: money.amount))
+
+
+def _bad_rating_counts(playbook: Playbook, situation: Situation) -> Mapping[str, str]:
+    """Return the value of each placeholder `bad_ratings_<N>d` of the note."""
+    if situation.facts is None or playbook.note is None:
+        return {}
+    names = [name for name in situation.rules.notes[playbook.note].fields if name.startswith("bad_ratings_")]
+    days = {name: int(name.removeprefix("bad_ratings_").removesuffix("d")) for name in names}
+    return {name: str(situation.facts.bad_ratings_within(timedelta(days=days[name]))) for name in names}
+
+
+def _reply_by(playbook: Playbook, begun: datetime, situation: Situation) -> str | None:
+    within = [d.within for d in playbook.deadlines if d.until == "replied"]
+    if not within:
+        return None
+    calendar = situation.staff.calendar
+    return f"{calendar.add(begun, min(within)).astimezone(calendar.timezone):%a %d %b %Y, %H:%M %Z}"
+
+
+def call(rating: Rating) -> str:
+    """Name a rating in a sentence."""
+    return f"the {rating.category} rating of ticket {rating.ticket_id}"
+
+
+def quoted(rating: Rating) -> str:
+    """Return the customer's words as inert, bounded text."""
+    words = [inert(text) for text in (rating.reason, rating.comment) if text]
+    return " / ".join(f'"{word}"' for word in words) if words else "nothing more"

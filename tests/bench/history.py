@@ -1,0 +1,119 @@
+"""Reading and storing past ratings: the bridge's import beside a bare loop, each in a process of its own.
+
+`python -m tests.bench.history WHO VENDOR URL FOLDER` does it once and prints what it took.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tests.bench.stand_in import SECRETS, stand_ins
+from tests.bench.table import Chapter, Row, middle
+
+MANY, FEW = 100_000, 10_000
+ROUNDS = 3
+ACCOUNTS = {"zendesk": "acme", "freshdesk": "shop"}
+NAMES = {"zendesk": "Zendesk legacy", "freshdesk": "Freshdesk"}
+
+HOW = (
+    f"{MANY:,} ratings in pages of 100 from a stand-in in another process, into SQLite with WAL and synchronous=FULL, one"
+    " transaction per page. Bridge: open_app, then engine.poll for the first time, in a migrated store. Bare loop:"
+    " requests + sqlite3, the same calls, columns and unique key. Imports of Python modules are not in the times, but in"
+    f" the memory. Medians of {ROUNDS} alternating rounds."
+)
+
+
+def measure() -> Iterator[Chapter]:
+    """Compare the import with a bare loop, in time, CPU and memory."""
+    with stand_ins(MANY) as many, stand_ins(FEW) as few:
+        for vendor, account in ACCOUNTS.items():
+            rounds = [(_once("bridge", vendor, many[account]), _once("bare", vendor, many[account])) for _ in range(ROUNDS)]
+            small = _once("bridge", vendor, few[account])
+            rows = [*_times(rounds), *_memory([ours for ours, _ in rounds], small)]
+            yield Chapter(f"Reading and storing {MANY:,} past ratings, {NAMES[vendor]}", HOW, rows)
+
+
+def _times(rounds: list[tuple[dict[str, float], dict[str, float]]]) -> Iterator[Row]:
+    ours = {name: middle([mine[name] for mine, _ in rounds]) for name in ("wall", "cpu")}
+    bare = {name: middle([theirs[name] for _, theirs in rounds]) for name in ("wall", "cpu")}
+    yield Row("time, bridge / bare loop", ours["wall"] / bare["wall"], "times", 2)
+    yield Row("CPU, bridge / bare loop", ours["cpu"] / bare["cpu"], "times")
+    yield Row("time of the bridge", ours["wall"], "s")
+    yield Row("time of the bare loop", bare["wall"], "s")
+    yield Row("CPU of the bridge", ours["cpu"], "s")
+    yield Row("CPU of the bare loop", bare["cpu"], "s")
+
+
+def _memory(many: list[dict[str, float]], few: dict[str, float]) -> Iterator[Row]:
+    peak = middle([one["peak_mb"] for one in many])
+    yield Row(f"peak memory of the bridge with {MANY:,}", peak, "MB", 100)
+    yield Row(f"peak memory of the bridge with {FEW:,}", few["peak_mb"], "MB")
+    yield Row(f"peak memory with {MANY:,} / with {FEW:,}", peak / few["peak_mb"], "times", 1.05)
+
+
+def _once(who: str, vendor: str, url: str) -> dict[str, float]:
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "tests.bench.history", who, vendor, url, folder]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+# ------------------------------------------------------------------ in the child
+def _bridge(vendor: str, url: str, folder: Path) -> Iterator[int]:
+    """Import with the bridge; yields before the clock starts, and the number of rows when it has stopped."""
+    from bridge.app import open_app
+    from bridge.rules import check
+    from bridge.store import Store
+
+    account = ACCOUNTS[vendor]
+    rules, problems = check(
+        f'version: 1\nneeds: "1.0"\naccounts: {{{account}: {{connector: {vendor}, url: "{url}"}}}}\n'
+        "playbooks: {standard: {assign_to_first_available: [original_agent]}}\n"
+        "rules: [{name: Low rating, when: {rating: bad}, playbook: standard}]\n"
+    )
+    if rules is None:
+        raise ValueError("\n".join(map(str, problems)))
+    env = SECRETS | {"BRIDGE_STATE_DIR": str(folder)}
+    Store.open(f"sqlite:///{folder / 'bridge.db'}").close()
+    yield 0
+    with open_app(rules, env) as app:
+        app.engine.poll(account)
+        yield app.engine.tally.ratings_seen
+
+
+def _bare(vendor: str, url: str, folder: Path) -> Iterator[int]:
+    from tests.bench.bare import read_freshdesk, read_zendesk
+
+    yield 0
+    yield {"zendesk": read_zendesk, "freshdesk": read_freshdesk}[vendor](url, folder / "bare.db")
+
+
+def main(who: str, vendor: str, url: str, folder: str) -> None:
+    """Do it once and print wall and CPU seconds, peak memory and the number of ratings."""
+    steps = {"bridge": _bridge, "bare": _bare}[who](vendor, url, Path(folder))
+    next(steps)
+    wall, cpu = time.perf_counter(), time.process_time()
+    rows = next(steps)
+    found: dict[str, Any] = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+    steps.close()
+    print(json.dumps(found | {"rows": rows, "peak_mb": _peak_mb()}))
+
+
+def _peak_mb() -> float:
+    """Return the peak of this process alone: ru_maxrss also knows the parent that it was forked from."""
+    status = Path(f"/proc/{os.getpid()}/status").read_text(encoding="ascii")
+    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(kilobytes) / 1024
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
