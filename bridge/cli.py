@@ -535,7 +535,8 @@ def _check_effects(effect_ids: Sequence[str], parked: Sequence[StoredEffect]) ->
 @cli.command()
 @click.argument("account")
 @rules_option
-def resume(account: str, rules_path: Path) -> None:
+@json_option
+def resume(account: str, rules_path: Path, as_json: bool) -> None:
     """Let an account that a limit stopped begin recoveries again.
 
     \b
@@ -545,7 +546,10 @@ def resume(account: str, rules_path: Path) -> None:
     with _look(rules_path, account) as (_, store):
         store.put_account_state(account, held="")
         waiting = store.release_ratings(account)
-    click.echo(f"{account}: goes on; ratings that waited: {waiting}")
+    if as_json:
+        _print_json({"account": account, "ratings_that_waited": waiting})
+    else:
+        click.echo(f"{account}: goes on; ratings that waited: {waiting}")
 
 
 # ------------------------------------------------------------------ helpdesk side

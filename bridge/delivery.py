@@ -62,6 +62,8 @@ class Delivery:
         desk = self.engine.desks[account]
         limit = 1 if self._one_by_one else batch_of(desk)
         claims = self.store.claim(account, self.now(), limit=limit, lease=LEASE)
+        if not claims:
+            return False
         try:
             if self.engine.is_shadow:
                 self._hold(claims)
@@ -73,7 +75,7 @@ class Delivery:
             self._trouble(claims, exc)
         finally:
             self.store.release(claims)
-        return bool(claims)
+        return True
 
     def _trouble(self, claims: Sequence[Claim], exc: Exception) -> None:
         """Find out whose trouble it is by going on one by one; raise it if it is the helpdesk's."""

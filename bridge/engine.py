@@ -200,9 +200,11 @@ class Engine:
         desk = self.desks[account]
         self._follow_hints(desk)
         rows = self.store.pending(account, self.now(), BATCH)
+        if not rows:
+            return False
         if asking := self._settle_what_no_rule_can_match(account, rows):
             self._decide_about(desk, asking[: batch_of(desk)])
-        return bool(rows)
+        return True
 
     def _settle_what_no_rule_can_match(self, account: str, rows: Sequence[StoredRating]) -> list[StoredRating]:
         """Settle ratings that no rule matches whatever their ticket says; return the others."""
@@ -240,7 +242,8 @@ class Engine:
         for _ in range(3):  # another process may decide about the same customer at this moment
             decision, before = batch.think(row.rating)
             if decision.case and before is None and (why := self._held(batch.desk.account)):
-                self.store.hold_rating(row.row_id, why)
+                if not self._is_decided(batch.desk.account, row):
+                    self._hold(batch.desk.account, row, why)
                 return
             try:
                 self.store.save(
@@ -260,7 +263,7 @@ class Engine:
         raise BridgeError(f"rating {row.rating.rating_id}: its customer's case changes faster than we can read it")
 
     def _held(self, account: str) -> str | None:
-        """Return why no new recovery may begin on this account, or None; reaching the limit holds it until `resume`."""
+        """Return why no new recovery may begin on this account, or None."""
         limit = self.rules.limits.tickets_per_hour
         if self.is_shadow or limit is None:
             return None
@@ -268,11 +271,15 @@ class Engine:
             return str(why)
         if self.store.flagged_since(account, self.now() - LIMIT_COUNTS_OVER) < limit:
             return None
-        why = f"held: {limit} recoveries began within an hour (limits: tickets_per_hour); then: recovery-bridge resume"
-        log.error(why, extra={"account": account})
-        self.store.put_account_state(account, held=why)
-        self._tell_about(account, why)
-        return why
+        return f"held: {limit} recoveries began within an hour (limits: tickets_per_hour); then: recovery-bridge resume"
+
+    def _hold(self, account: str, row: StoredRating, why: str) -> None:
+        """Leave a rating undecided until `resume`; the first one tells a person."""
+        self.store.hold_rating(row.row_id, why)
+        if not self.store.account_state(account).get("held"):
+            log.error(why, extra={"account": account})
+            self.store.put_account_state(account, held=why)
+            self._tell_about(account, why)
 
     def _tell_about(self, account: str, text: str) -> None:
         """Tell a person about an account; the message hangs on its newest case."""

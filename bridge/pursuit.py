@@ -69,7 +69,7 @@ def _act_on(case: Case, step: Step, situation: Situation) -> Decision:
     missed = f"not {step.what} in time"
     name = f"deadline:{case.attempt}:{case.deadlines_done}"
     otherwise = step.deadline.otherwise
-    if otherwise.assign and not case.chosen_by_human:
+    if otherwise.assign and not case.chosen_by_human and case.attempt == 1:  # a second attempt is up there already
         return _escalate(case, otherwise.assign, name, missed, situation)
     if otherwise.remind:
         note = f"Reminder for {situation.staff.name(case.assignee_id)}: the customer is still waiting ({missed})."

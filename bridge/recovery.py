@@ -104,7 +104,7 @@ def open_case(
     nobody = Owner(None, ticket.group_id, ())
     gone = ticket.status.is_gone
     owner = nobody if gone else find_owner(rungs, rating, ticket, original_agent_id, situation.staff)
-    case = replace(_new_case(rating, rule, owner, situation), original_agent_id=original_agent_id, customer=customer)
+    case = _new_case(rating, rule, original_agent_id, customer, owner, situation)
     if gone:
         return end(case, Outcome.DISMISSED, f"the ticket is {ticket.status}", situation, what="flagged")
     effects = _first_effects(case, rating, owner, situation)
@@ -113,7 +113,14 @@ def open_case(
     return decide(case, "flagged", case.reason, situation, effects)
 
 
-def _new_case(rating: Rating, rule: Rule, owner: Owner, situation: Situation) -> Case:
+def _new_case(
+    rating: Rating,
+    rule: Rule,
+    original_agent_id: str | None,
+    customer: str | None,
+    owner: Owner,
+    situation: Situation,
+) -> Case:
     now, settings = situation.now, situation.rules.settings
     confirmed_at = rating.rated_at + settings.confirm_after
     unconfirmed = rating.comment is None and rating.reason is None and now < confirmed_at
@@ -135,14 +142,16 @@ def _new_case(rating: Rating, rule: Rule, owner: Owner, situation: Situation) ->
         due_at=confirmed_at,
         next_step="look whether the rating still stands",
         reason=f'matched "{rule.name}"; {owner.why}',
-        original_agent_id=None,
+        original_agent_id=original_agent_id,
         assignee_id=owner.agent_id,
         group_id=owner.group_id,
         ladder=owner.steps,
+        customer=customer,
         assigned_at=now if owner.agent_id else None,
+        confirmed_at=None if unconfirmed else now,
         version=1,
     )
-    return case if unconfirmed else pursuit.due(replace(case, confirmed_at=now), situation)
+    return case if unconfirmed else pursuit.due(case, situation)
 
 
 def _first_effects(case: Case, rating: Rating, owner: Owner, situation: Situation) -> tuple[Effect, ...]:

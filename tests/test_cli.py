@@ -264,7 +264,7 @@ def test_doctor_tells_each_account_and_this_machine_apart(story: Story) -> None:
 
     assert told.code == 0
     assert told.says("here: ok       the database is sound", "acme: ok       we are Recovery Bridge, an admin")
-    assert told.out.count("supervisors cannot be told anything\n         -> set BRIDGE_SMTP_URL") == 1
+    assert told.out.count("leads cannot be told anything\n         -> set BRIDGE_SLACK_WEBHOOK") == 1
     assert told.says("shop: ok       the API key is accepted")
 
 

@@ -48,7 +48,7 @@ class Facts:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the facts as JSON values, without the customer's words."""
-        found = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "comment"}
+        found = {name: getattr(self, name) for name in _STORED}
         found |= {name: found[name].isoformat() for name in _TIMES}
         found |= {name: list(found[name]) for name in _LISTS if found[name] is not None}
         return found | {
@@ -81,6 +81,9 @@ class Facts:
     def folded_comment(self) -> str:
         """The comment in the form in which words are looked for."""
         return fold_words(self.comment or "")
+
+
+_STORED = tuple(item.name for item in fields(Facts) if item.name != "comment")
 
 
 def facts_of(

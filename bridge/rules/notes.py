@@ -39,8 +39,10 @@ LONGEST_VALUE = 4_000  # characters of one value in a note
 _PLACEHOLDER = re.compile(r"\{([^{}|]*)(?:\|([^{}]*))?\}")
 _BAD_RATINGS = re.compile(r"bad_ratings_[1-9][0-9]{0,3}d")
 _TEMPLATE_BRACES = re.compile(r"\{(?=[{%])|[}%](?=\})")
+_MAY_DO_HARM = re.compile(r"[{}]|//|www\.", re.IGNORECASE)  # every link and placeholder has one of these
 _LINK = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*):(?=//)")
-_BARE_LINK = re.compile(r"\b(www)\.", re.IGNORECASE)
+_BARE_MAY_DO_HARM = re.compile(r"[{}]|//|www\.", re.IGNORECASE)  # every link and placeholder has one of these
+_LINK = re.compile(r"\b(www)\.", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -120,9 +122,10 @@ def inert(text: str, limit: int = 500) -> str:
     Control and invisible characters go, spacing collapses, helpdesk placeholders are broken up and links defanged.
     """
     roughly = text[: limit * 20]  # bounds the work; what spacing and invisible characters take up is not text
-    plain = " ".join("".join(map(_visible, roughly)).split())
-    plain = _BARE_LINK.sub(r"\1[.]", _LINK.sub(r"\1[:]", plain))
-    plain = _break_braces(plain)
+    seen = roughly if roughly.isascii() and roughly.isprintable() else "".join(map(_visible, roughly))
+    plain = " ".join(seen.split())
+    if _MAY_DO_HARM.search(plain):
+        plain = _break_braces(_BARE_LINK.sub(r"\1[.]", _LINK.sub(r"\1[:]", plain)))
     if len(plain) <= limit and len(roughly) == len(text):
         return plain
     return plain[: max(0, limit - 1)].rstrip() + "\N{HORIZONTAL ELLIPSIS}" if limit > 0 else ""

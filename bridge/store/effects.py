@@ -171,7 +171,8 @@ class Effects(Database):
     def next_effect_at(self, account: str) -> datetime | None:
         """Return when the next unfinished effect can be claimed: a time long past for now, None if there is none."""
         with self._reading() as tx:
-            waiting = tx.execute(_next_effects(cases.c.lease_until).where(cases.c.account == account)).all()
+            # By the effect's account: by the case's, SQLite would go through every case that the account ever had.
+            waiting = tx.execute(_next_effects(cases.c.lease_until).where(effect.c.account == account)).all()
         return min((max(row.not_before or _PAST, row.lease_until or _PAST) for row in waiting), default=None)
 
     def _effects(self, *where: Any) -> list[StoredEffect]:

@@ -274,6 +274,7 @@ Index(
 )
 Index("case_due", cases.c.account, cases.c.due_at, sqlite_where=OPEN)
 Index("case_of_rating", cases.c.account, cases.c.rating_id)
+Index("case_of_ticket", cases.c.ticket_id, cases.c.account)  # the account last, so that no other query is tempted
 
 audit = Table(  # append-only
     "audit",
@@ -321,6 +322,7 @@ effect = Table(  # what to do, stored before it is done; within a case in the or
     UniqueConstraint("case_id", "step", "generation", "kind"),
 )
 Index("effect_by_state", effect.c.state, effect.c.case_id, effect.c.place)
+Index("effect_of_ticket", effect.c.ticket_id, effect.c.account)
 
 # ------------------------------------------------------------------ what is remembered
 rate = Table(  # the state of bridge.http.Budget, for the next process

@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from werkzeug import Request, Response
+
 from bridge.app import App, open_app
 from bridge.rules import Rules, check
 from connectors.sandbox.freshdesk import FreshdeskDesk
@@ -32,6 +34,18 @@ STAFF = {
 }
 
 
+class Chat:
+    """The staff's chat, as a webhook sees it: keeps what was posted."""
+
+    def __init__(self) -> None:
+        self.posted: list[dict[str, Any]] = []
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        """Take one message."""
+        self.posted.append(Request(environ).get_json())
+        return Response("ok")(environ, start_response)
+
+
 @dataclass
 class Company:
     """Two desks, their people by name, and what the bridge needs to know to reach them."""
@@ -41,6 +55,7 @@ class Company:
     freshdesk: FreshdeskDesk
     urls: dict[str, str]
     env: dict[str, str]
+    chat: Chat
     agents: dict[tuple[str, str], str] = field(default_factory=dict)  # (desk, name) -> id
     groups: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -71,8 +86,10 @@ class Company:
         self.agents[account, name] = desk.add_agent(name, email, [self.groups[account, group]])
         return self.agents[account, name]
 
-    def solved_ticket(self, account: str, agent: str, customer: str, **details: Any) -> str:
-        """Let a customer ask, an agent answer and solve; returns the ticket. Takes an hour."""
+    def solved_ticket(
+        self, account: str, agent: str, customer: str, *, takes: timedelta = timedelta(hours=1), **details: Any
+    ) -> str:
+        """Let a customer ask, an agent answer and solve; returns the ticket."""
         desk, agent_id = self.desks[account], self.agents[account, agent]
         tags = details.pop("customer_tags", [])
         subject = details.pop("subject", "My order")
@@ -81,10 +98,10 @@ class Company:
         group_id = self.groups[account, STAFF[agent][1]]
         ticket_id = desk.open_ticket(customer_id, subject, "Where is it?", group=group_id, **details)
         desk.assign(ticket_id, agent_id, by=agent_id)
-        self.pass_time(timedelta(minutes=30))
+        self.pass_time(takes / 2)
         desk.reply(ticket_id, agent_id, "It is on its way.")
         desk.solve(ticket_id, agent_id)
-        self.pass_time(timedelta(minutes=30))
+        self.pass_time(takes / 2)
         return ticket_id
 
     def rules(self, text: str | None = None, **replacements: str) -> Rules:
@@ -118,9 +135,11 @@ def company(start: datetime, state_dir: Path, *, seed: int = 1, **options: Any) 
         "BRIDGE_ACME_CLIENT_SECRET": "bridge-secret",
         "BRIDGE_SHOP_API_KEY": API_KEY,
     }
+    chat = Chat()
     with ExitStack() as stack:
+        env["BRIDGE_SLACK_WEBHOOK"] = stack.enter_context(serve(chat))
         urls = {"acme": stack.enter_context(serve(zendesk)), "shop": stack.enter_context(serve(freshdesk))}
-        found = Company(world, zendesk, freshdesk, urls, env)
+        found = Company(world, zendesk, freshdesk, urls, env, chat)
         for account in found.desks:
             for name, (email, group) in STAFF.items():
                 found.hire(account, name, email, group)

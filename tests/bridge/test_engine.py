@@ -258,7 +258,8 @@ def test_when_nobody_can_take_it_a_person_is_told(firm: Company, bridge: App) ->
     case = only_case(bridge)
     alerts = [e for e in bridge.store.effects_of(case.case_id) if e.effect.kind is EffectKind.ALERT]
     assert shown(firm, "acme", ticket_id)["assignee"] == ""
-    assert [(e.effect.person, e.state) for e in alerts] == [("leads", EffectState.PARKED)]  # no chat webhook is set
+    assert [(e.effect.person, e.state) for e in alerts] == [("leads", EffectState.APPLIED)]
+    assert [message["channel"] for message in firm.chat.posted] == ["#recovery-leads"]
 
 
 def test_the_third_bad_rating_on_any_helpdesk_goes_to_a_supervisor(firm: Company, bridge: App) -> None:

@@ -39,7 +39,7 @@ def flagged(firm: Company, app: App, account: str, customer: str = "Mia Maier") 
 
 
 def later(firm: Company, app: App, step: timedelta) -> None:
-    """Let time pass and cron start the bridge at its end; alerts have no channel here, so they are parked."""
+    """Let time pass and cron start the bridge at its end."""
     firm.pass_time(step)
     app.run()
     assert app.failures == {}

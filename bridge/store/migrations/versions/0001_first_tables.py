@@ -92,6 +92,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("outcome IS NULL"),
     )
     op.create_index("case_of_rating", "cases", ["account", "rating_id"], unique=False)
+    op.create_index("case_of_ticket", "cases", ["ticket_id", "account"], unique=False)
     op.create_index(
         "one_open_case_of_customer",
         "cases",
@@ -237,3 +238,4 @@ def upgrade() -> None:
         sa.UniqueConstraint("effect_id", name=op.f("uq_effect_effect_id")),
     )
     op.create_index("effect_by_state", "effect", ["state", "case_id", "place"], unique=False)
+    op.create_index("effect_of_ticket", "effect", ["ticket_id", "account"], unique=False)
