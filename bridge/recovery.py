@@ -104,7 +104,7 @@ def open_case(
     nobody = Owner(None, ticket.group_id, ())
     gone = ticket.status.is_gone
     owner = nobody if gone else find_owner(rungs, rating, ticket, original_agent_id, situation.staff)
-    case = _new_case(rating, rule, original_agent_id, customer, owner, situation)
+    case = _new_case(rating, rule, owner, situation, original_agent_id=original_agent_id, customer=customer)
     if gone:
         return end(case, Outcome.DISMISSED, f"the ticket is {ticket.status}", situation, what="flagged")
     effects = _first_effects(case, rating, owner, situation)
@@ -116,10 +116,11 @@ def open_case(
 def _new_case(
     rating: Rating,
     rule: Rule,
-    original_agent_id: str | None,
-    customer: str | None,
     owner: Owner,
     situation: Situation,
+    *,
+    original_agent_id: str | None,
+    customer: str | None,
 ) -> Case:
     now, settings = situation.now, situation.rules.settings
     confirmed_at = rating.rated_at + settings.confirm_after

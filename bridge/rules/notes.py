@@ -39,10 +39,9 @@ LONGEST_VALUE = 4_000  # characters of one value in a note
 _PLACEHOLDER = re.compile(r"\{([^{}|]*)(?:\|([^{}]*))?\}")
 _BAD_RATINGS = re.compile(r"bad_ratings_[1-9][0-9]{0,3}d")
 _TEMPLATE_BRACES = re.compile(r"\{(?=[{%])|[}%](?=\})")
-_MAY_DO_HARM = re.compile(r"[{}]|//|www\.", re.IGNORECASE)  # every link and placeholder has one of these
 _LINK = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*):(?=//)")
-_BARE_MAY_DO_HARM = re.compile(r"[{}]|//|www\.", re.IGNORECASE)  # every link and placeholder has one of these
-_LINK = re.compile(r"\b(www)\.", re.IGNORECASE)
+_BARE_LINK = re.compile(r"\b(www)\.", re.IGNORECASE)
+_MAY_DO_HARM = re.compile(r"[{}]|//|www\.", re.IGNORECASE)  # every placeholder and link has one of these
 
 
 @dataclass(frozen=True)
