@@ -57,19 +57,29 @@ def decide(case: Case, what: str, reason: str, situation: Situation, effects: Se
     return Decision(audit, case, tuple(effects))
 
 
-def end(case: Case, outcome: Outcome, why: str, situation: Situation, *, what: str = "ended") -> Decision:
-    """End a case with one named outcome."""
-    ended = replace(
+def ended(case: Case, outcome: Outcome, why: str, now: datetime) -> Case:
+    """Return a case with its one named outcome."""
+    return replace(
         case,
         stage=Stage.ENDED,
         outcome=outcome,
         due_at=None,
         next_step="",
         reason=why,
-        ended_at=situation.now,
-        version=case.version if what == "flagged" else case.version + 1,
+        ended_at=now,
+        version=case.version + 1,
     )
-    return decide(ended, what, why, situation)
+
+
+def end(case: Case, outcome: Outcome, why: str, situation: Situation) -> Decision:
+    """End a case with one named outcome."""
+    return decide(ended(case, outcome, why, situation.now), "ended", why, situation)
+
+
+def end_at_once(case: Case, why: str, situation: Situation) -> Decision:
+    """Dismiss a case with the decision that opens it."""
+    dismissed = replace(ended(case, Outcome.DISMISSED, why, situation.now), version=case.version)
+    return decide(dismissed, "flagged", why, situation)
 
 
 def effect_for(case: Case, kind: EffectKind, step: str, change: Change, situation: Situation) -> Effect:

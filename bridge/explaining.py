@@ -17,10 +17,7 @@ from bridge.model import Audit
 from bridge.rules import Facts, Rules, RuleTrace, check, facts_of, inert
 from bridge.store import Store, StoredRating
 
-OUTCOMES = {
-    None: "not decided yet: the next run will",
-    "memory": "memory, not acted on: {why}; `run --since` reaches back",
-}
+UNDECIDED = "the next run will decide"
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,12 @@ class Explanation:
         return "\n".join(lines)
 
     def _outcome(self) -> str:
-        in_words = OUTCOMES.get(self.stored.outcome, "{outcome}: {why}")
-        case = f" (case {self.stored.case_id})" if self.stored.case_id else ""
-        return in_words.format(outcome=self.stored.outcome, why=self.stored.why or "no reason was kept") + case
+        outcome, why = self.stored.outcome, self.stored.why or "no reason was kept"
+        if outcome is None:
+            return f"not decided yet: {self.stored.why or UNDECIDED}"
+        if outcome == "memory":
+            return f"memory, not acted on: {why}; `run --since` reaches back"
+        return f"{outcome}: {why}" + (f" (case {self.stored.case_id})" if self.stored.case_id else "")
 
     def as_json(self) -> dict[str, Any]:
         """Return the explanation as JSON values."""

@@ -21,6 +21,8 @@ from bridge.decision import (
     decide,
     effect_for,
     end,
+    end_at_once,
+    ended,
     playbook_of,
     rating_of,
     reopening,
@@ -106,7 +108,7 @@ def open_case(
     owner = nobody if gone else find_owner(rungs, rating, ticket, original_agent_id, situation.staff)
     case = _new_case(rating, rule, owner, situation, original_agent_id=original_agent_id, customer=customer)
     if gone:
-        return end(case, Outcome.DISMISSED, f"the ticket is {ticket.status}", situation, what="flagged")
+        return end_at_once(case, f"the ticket is {ticket.status}", situation)
     effects = _first_effects(case, rating, owner, situation)
     if situation.shadow:
         return _shadow(case, effects, situation)
@@ -201,7 +203,7 @@ def _beginning(case: Case, change: Change, playbook: Playbook) -> Change:
 
 
 def _shadow(case: Case, effects: Sequence[Effect], situation: Situation) -> Decision:
-    decision = end(case, Outcome.DISMISSED, f"shadow: {case.reason}", situation, what="flagged")
+    decision = end_at_once(case, f"shadow: {case.reason}", situation)
     return replace(decision, effects=tuple(effects))
 
 
@@ -387,23 +389,11 @@ def close(case: Case, outcome: Outcome, learned: Learned, now: datetime) -> Deci
     """End a case by hand."""
     said = ", ".join(f"{name} {text}" for name, text in vars(learned).items() if text)
     why = f"closed by hand: {said or 'nothing noted'}"
-    ended = replace(
-        case,
-        stage=Stage.ENDED,
-        outcome=outcome,
-        due_at=None,
-        next_step="",
-        reason=why,
-        ended_at=now,
-        version=case.version + 1,
-        cause=learned.cause,
-        remedy=learned.remedy,
-        party=learned.party,
-    )
+    end_of = replace(ended(case, outcome, why, now), cause=learned.cause, remedy=learned.remedy, party=learned.party)
     audit = Audit(
         now, case.account, case.ticket_id, "ended", why, case.case_id, case.rating_id, case.rule, case.rules_hash
     )
-    return Decision(audit, ended)
+    return Decision(audit, end_of)
 
 
 # ------------------------------------------------------------------ just before the write

@@ -27,6 +27,7 @@ class AccountStatus:
     error: str
     late: bool
     waits_until: datetime | None  # told to stay away by the helpdesk, or our share of its limit is used up
+    held: str  # why a limit stopped the account; empty if none did
     ratings_pending: int
     records_failed: int
     cases_open: int
@@ -59,6 +60,7 @@ def account_status(store: Store, rules: Rules, account: str, now: datetime) -> A
         error=str(state.get("error", "")),
         late=succeeded_at is None or now - succeeded_at > LATE_AFTER,
         waits_until=stopped if stopped and stopped > now else None,
+        held=str(state.get("held", "")),
         ratings_pending=counts.pending,
         records_failed=counts.failed,
         cases_open=counts.open_cases,
@@ -93,6 +95,8 @@ def _lines(report: AccountStatus, now: datetime) -> list[str]:
     ]
     if report.waits_until:
         lines.append(f"  the helpdesk asked us to wait: {duration(report.waits_until - now)} to go")
+    if report.held:
+        lines.append(f"  begins no recovery: {report.held} {report.account}")
     if report.error:
         lines.append(f"  last trouble: {report.error}")
     if parked:

@@ -258,6 +258,29 @@ def test_without_cases_the_list_says_so(shell: Shell) -> None:
     assert shell("cases").out == "no open cases; --all shows those that have ended\n"
 
 
+def test_a_case_is_closed_by_hand_with_what_was_learned(shell: Shell) -> None:
+    shell.rate("acme")
+    shell("run --once", *SINCE)
+    (case,) = shell("cases --json").json
+
+    said = shell("case close", case["case_id"], "--outcome", "unfixable", "--cause", "no such feature")
+
+    assert said.says("stage: ended, unfixable: closed by hand: cause no such feature")
+    assert shell("cases").out.startswith("no open cases")
+    assert shell("case close", case["case_id"]).says("has ended already: unfixable")
+
+
+def test_looking_at_an_ended_case_costs_nothing_later(shell: Shell) -> None:
+    shell.rate("acme")
+    shell("run --once", *SINCE)
+    (case,) = shell("cases --json").json
+
+    shell("case close", case["case_id"])
+
+    report = shell("run --once --json").json
+    assert (report["requests"]["acme"], report["effects"]["planned"]) == (1, 0)
+
+
 # ------------------------------------------------------------------ the helpdesk's side
 def test_doctor_tells_each_account_and_this_machine_apart(story: Story) -> None:
     told = story.look("doctor")
@@ -328,6 +351,27 @@ def test_a_stopped_run_finishes_the_ticket_in_hand_and_leaves_the_rest_to_the_ne
     assert notes(shell, second) == 0
     shell("run --once", *SINCE)
     assert (notes(shell, first), notes(shell, second)) == (1, 1)
+
+
+def test_whoever_asks_twice_leaves_at_once_and_nothing_happens_twice(shell: Shell) -> None:
+    ticket_id = shell.rate("acme")
+    asked, answer = threading.Event(), threading.Event()
+    desk = shell.firm.zendesk
+    desk.faults.append(Fault("slow", path=f"/tickets/{ticket_id}", method="PUT"))
+    desk.sleep = lambda _seconds: (asked.set(), answer.wait(30))  # type: ignore[assignment,return-value]
+    run = shell.start("run --once", *SINCE)
+    assert asked.wait(30)
+
+    run.send_signal(signal.SIGINT)
+    assert run.stderr
+    while "once more leaves at once" not in run.stderr.readline():
+        pass
+    run.send_signal(signal.SIGINT)
+
+    assert shell.wait(run).code == 130
+    answer.set()  # the write arrives, and nobody hears the answer
+    shell("run --once", *SINCE)
+    assert notes(shell, ticket_id) == 1
 
 
 def notes(shell: Shell, ticket_id: str) -> int:

@@ -313,6 +313,20 @@ def test_a_parked_effect_ends_with_3_until_it_is_retried(shell: Shell) -> None:
     assert shell("status").says("1 effect waiting, 0 parked")
 
 
+def test_an_account_stopped_by_a_limit_ends_with_3_until_it_is_resumed(shell: Shell) -> None:
+    shell.edit(("tickets_per_hour: 50", "tickets_per_hour: 1"), ("#recovery-leads", "ana@example.com"))
+    waiting = [shell.rate("acme", customer=name) for name in ("Tom Tanner", "Ulf Unger")][1]
+
+    said = shell("run --once", *SINCE)
+
+    assert (said.code, "1 case opened" in said.out) == (3, True)
+    assert said.says("acme begins no recovery: held: 1 recoveries began within an hour", "recovery-bridge resume acme")
+    assert shell("status").says("begins no recovery: held: 1 recoveries")
+    assert shell(f"explain {waiting}").says("outcome: not decided yet: held: 1 recoveries began within an hour")
+    assert shell("resume acme").says("acme: goes on; ratings that waited: 1")
+    assert "begins no recovery" not in shell("status").out
+
+
 def test_only_what_is_parked_can_be_retried(shell: Shell) -> None:
     assert failed(shell("retry 4711"), 2, "not parked: 4711; recovery-bridge retry --list names those that are")
 
@@ -324,6 +338,8 @@ def test_a_case_that_does_not_exist_is_wrong_usage(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("command", "advice"),
     [
+        ("case close 4711 now", "write: case CASE, or: case close CASE"),
+        ("case close 4711 --outcome won", "'won' is not one of 'recovered', 'improved'"),
         ("run --once --since yesterday", "write a day, such as 2026-11-01"),
         ("run --every 1", "not in the range"),
         ("cases --acount acme", "Did you mean '--account'?"),

@@ -149,7 +149,7 @@ def status(rules_path: Path, as_json: bool) -> None:
     now = datetime.now(UTC)
     with looking_at(rules_path) as (rules, store):
         reports = [account_status(store, rules, account, now) for account in rules.accounts]
-        code = worst(needs_human(store))
+        code = worst(needs_human(store, rules.accounts))
     if as_json:
         print_json([report.as_json() for report in reports])
     else:

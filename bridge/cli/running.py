@@ -16,6 +16,7 @@ from bridge.cli.shell import (
     cli,
     collect_garbage,
     exit_with,
+    held,
     json_option,
     load_rules,
     needs_human,
@@ -148,6 +149,8 @@ def _print_pass(app: App, report: dict[str, Any], as_json: bool) -> None:
     new_cases = app.store.cases(limit=report["cases_opened"])
     for line in show.run_lines(report, new_cases, app.store.orphans(), app.engine.tally.failed_records):
         click.echo(line)
+    for account, why in held(app.store, app.accounts).items():
+        click.echo(f"{account} begins no recovery: {why} {account}")
     for account, failure in app.failures.items():
         if not isinstance(failure, Throttled):
             click.echo(f"{account} goes on in the next run; what to do: recovery-bridge doctor --account {account}")
@@ -156,7 +159,7 @@ def _print_pass(app: App, report: dict[str, Any], as_json: bool) -> None:
 def _exit_code(app: App) -> int:
     """Return the exit code of a pass: the worst of its accounts; being told to wait is not a failure."""
     failures = [exc.exit_code for exc in app.failures.values() if not isinstance(exc, Throttled)]
-    return worst([*failures, *needs_human(app.store)])
+    return worst([*failures, *needs_human(app.store, app.accounts)])
 
 
 @cli.command()

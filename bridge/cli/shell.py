@@ -180,9 +180,16 @@ def worst(codes: Iterable[int]) -> int:
     return next((code for code in EXIT_ORDER if code in found), 0)
 
 
-def needs_human(store: Store) -> list[int]:
+def needs_human(store: Store, accounts: Iterable[str]) -> list[int]:
     """Return the exit code for work that waits for a person, if there is any."""
-    return [NeedsHuman.exit_code] if store.parked() or store.orphans() else []
+    stuck = store.parked() or store.orphans() or held(store, accounts)
+    return [NeedsHuman.exit_code] if stuck else []
+
+
+def held(store: Store, accounts: Iterable[str]) -> dict[str, str]:
+    """Return the accounts that a limit stopped, with why."""
+    found = {account: store.account_state(account).get("held") for account in accounts}
+    return {account: str(why) for account, why in found.items() if why}
 
 
 def print_json(value: Any) -> None:

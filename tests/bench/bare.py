@@ -29,7 +29,9 @@ def read_zendesk(url: str, path: Path) -> int:
     session = requests.Session()
     secret = {"client_id": SECRETS["BRIDGE_ACME_CLIENT_ID"], "client_secret": SECRETS["BRIDGE_ACME_CLIENT_SECRET"]}
     grant = {"grant_type": "client_credentials", "scope": "read write", **secret}
-    session.headers["Authorization"] = f"Bearer {session.post(f'{url}/oauth/tokens', json=grant).json()['access_token']}"
+    session.headers["Authorization"] = (
+        f"Bearer {session.post(f'{url}/oauth/tokens', json=grant).json()['access_token']}"
+    )
     params: dict[str, Any] = {"score": "received", "start_time": int(_since().timestamp()), "page[size]": 100}
     database, count = _open(path), 0
     while True:

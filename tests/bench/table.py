@@ -7,18 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-WIDTH = 116
+WIDTH = 118
 
 
 @dataclass(frozen=True)
 class Row:
-    """One number: what it is, what it came to, and what it should be; *goal* None: only for comparison."""
+    """One number: what it is, what it came to, and what it should be; *goal* None: only for comparison.
+
+    *best* is the best of the rounds, where the number is their median: whatever else runs here only ever slows them.
+    """
 
     what: str
     found: float
     unit: str
     goal: float | None = None
     at_least: bool = False  # the goal is a floor, not a ceiling
+    best: float | None = None
 
     @property
     def is_met(self) -> bool:
@@ -30,8 +34,9 @@ class Row:
     def line(self) -> str:
         """Return the row as text."""
         goal = "" if self.goal is None else f"{'>=' if self.at_least else '<='} {_number(self.goal)}"
-        mark = "" if self.goal is None else "yes" if self.is_met else "NO"
-        return f"  {self.what:<78} {_number(self.found):>8} {self.unit:<6} {goal:>9}  {mark}"
+        met = "" if self.goal is None else "yes" if self.is_met else "NO"
+        best = "" if self.best is None else f"best {_number(self.best)}"
+        return f"  {self.what:<70} {_number(self.found):>8} {self.unit:<6} {goal:>9}  {met:<4}{best}".rstrip()
 
 
 @dataclass(frozen=True)
