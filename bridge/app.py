@@ -24,6 +24,7 @@ from bridge.connector import Connector, Tools
 from bridge.delivery import Delivery
 from bridge.engine import Engine
 from bridge.errors import (
+    BadRecord,
     BridgeError,
     HelpdeskError,
     RulesError,
@@ -139,8 +140,8 @@ class App:
             log.warning("%s", exc, extra={"account": account})
             self.failures[account] = exc
             return exc.until
-        except HelpdeskError as exc:
-            log.error("%s", exc)
+        except (HelpdeskError, BadRecord) as exc:
+            log.error("%s", exc, extra={"account": account})
             self.failures[account] = exc
             self.store.put_account_state(account, failed_at=self.now().isoformat(), error=str(exc))
             return None
@@ -159,7 +160,7 @@ class App:
             return
         try:
             directories = {account: desk.directory() for account, desk in self.engine.desks.items()}
-        except HelpdeskError as exc:
+        except (HelpdeskError, BadRecord) as exc:
             log.warning("names of groups and agents are not checked: %s", exc)
             return
         problems = self.rules.unknown_names(directories)

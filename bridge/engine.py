@@ -107,7 +107,7 @@ class Engine:
             count = self.store.add_page(
                 account, "new", page, source="poll", seen_at=self.now(), memory_before=_acts_from(state)
             )
-            self._count(count.seen, count.malformed)
+            self._count(count.new + count.changed, count.malformed)
             if self.stopping():
                 return
         if "recognised_at" not in state:
@@ -137,7 +137,7 @@ class Engine:
             count = self.store.add_page(
                 desk.account, "import", page, source="import", seen_at=self.now(), memory_before=_acts_from(state)
             )
-            self._count(count.seen, count.malformed)
+            self._count(count.new + count.changed, count.malformed)
             if self.stopping():
                 return
         state["imported_at"] = now.isoformat()
@@ -164,7 +164,7 @@ class Engine:
                 desk.account, "sweep", page, source="sweep", seen_at=self.now(), memory_before=_acts_from(state)
             )
             late += count.new_bad
-            self._count(count.seen, count.malformed)
+            self._count(count.new + count.changed, count.malformed)
             if self.stopping():
                 return
         self.tally.found_late += late
@@ -199,7 +199,8 @@ class Engine:
         """Give one batch of pending ratings exactly one named outcome each; False if nothing was pending."""
         desk = self.desks[account]
         self._follow_hints(desk)
-        rows = self.store.pending(account, self.now(), BATCH)
+        looked_at = min(BATCH, 10 * batch_of(desk))  # few, where only one of them is decided about before the next look
+        rows = self.store.pending(account, self.now(), looked_at)
         if not rows:
             return False
         if asking := self._settle_what_no_rule_can_match(account, rows):
@@ -267,9 +268,11 @@ class Engine:
         limit = self.rules.limits.tickets_per_hour
         if self.is_shadow or limit is None:
             return None
-        if why := self.store.account_state(account).get("held"):
+        state = self.store.account_state(account)
+        if why := state.get("held"):
             return str(why)
-        if self.store.flagged_since(account, self.now() - LIMIT_COUNTS_OVER) < limit:
+        resumed_at = datetime.fromisoformat(state.get("resumed_at", NEVER))
+        if self.store.flagged_since(account, max(resumed_at, self.now() - LIMIT_COUNTS_OVER)) < limit:
             return None
         return f"held: {limit} recoveries began within an hour (limits: tickets_per_hour); then: recovery-bridge resume"
 

@@ -9,6 +9,7 @@
     ├── NeedsHuman             3  done, but something waits for a person
     └── HelpdeskError         69  a helpdesk did not do what was asked
         ├── Unreachable       69  no usable answer: timeout, reset, 5xx, not JSON
+        │   └── WrongHost     78  a redirect: not the helpdesk's own address
         ├── Throttled         69  told to wait, or our share of the limit is used up
         ├── CredentialsRefused 77 401 or 403
         └── Refused           69  the helpdesk understood and said no: other 4xx
@@ -92,6 +93,12 @@ class Unreachable(HelpdeskError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after  # seconds, when the helpdesk said so
+
+
+class WrongHost(Unreachable):
+    """A redirect: the url of the account is not that of its helpdesk."""
+
+    exit_code = 78
 
 
 class Throttled(HelpdeskError):

@@ -30,6 +30,7 @@ from bridge.errors import (
     SettingsError,
     Throttled,
     Unreachable,
+    WrongHost,
 )
 
 Clock = Callable[[], datetime]
@@ -173,6 +174,9 @@ class BridgeSession(requests.Session):
         self.headers["User-Agent"] = "recovery-bridge"
         self.headers["Accept"] = "application/json"
         self.hooks["response"].append(self._check)
+        # Proxies and certificates as the environment names them: asked here once, by requests for every call.
+        found = self.merge_environment_settings(url, {}, None, None, None)
+        self.proxies, self.verify, self.trust_env = found["proxies"], found["verify"], False
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
         """Send one request to this account's host, never to another.
@@ -202,7 +206,7 @@ class BridgeSession(requests.Session):
 
     def read(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """Return the JSON of one GET; transient trouble is tried again within a deadline."""
-        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
+        from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_before_delay
         from tenacity.wait import wait_random_exponential
 
         backoff = wait_random_exponential(multiplier=0.5, max=8)
@@ -212,7 +216,7 @@ class BridgeSession(requests.Session):
             return float(told) if told is not None else backoff(state)
 
         for attempt in Retrying(
-            retry=retry_if_exception_type(Unreachable),
+            retry=retry_if_exception(lambda exc: isinstance(exc, Unreachable) and not isinstance(exc, WrongHost)),
             stop=stop_after_attempt(READ_TRIES) | stop_before_delay(READ_WITHIN),
             wait=wait,
             sleep=self.sleep,
@@ -246,10 +250,11 @@ class BridgeSession(requests.Session):
             told = retry_after(response.headers.get("Retry-After"), self.helpdesk_time or now)
             raise Unreachable(f"{where}: {status} from the helpdesk", retry_after=told)
         if status in (401, 403):
-            raise CredentialsRefused(f"{where}: {status}{_said(response)}", status=status)
+            todo = "are the secrets of this account right?" if status == 401 else "has our user the role that it needs?"
+            raise CredentialsRefused(f"{where}: {status}{_said(response)}; {todo}", status=status)
         if 300 <= status < 400:
             target = urlsplit(response.headers.get("Location", "")).netloc
-            raise Unreachable(f"{where}: redirected to {target or 'nowhere'}; is the url of this account right?")
+            raise WrongHost(f"{where}: redirected to {target or 'nowhere'}; is the url of this account right?")
         if status >= 400:
             kind = {404: NotFound, 409: Conflict}.get(status, Refused)
             details = error_details(response)

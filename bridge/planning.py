@@ -15,7 +15,7 @@ from typing import Any
 
 from bridge import settings, show
 from bridge.app import App, open_app
-from bridge.errors import HelpdeskError, RulesError
+from bridge.errors import BadRecord, BridgeError, HelpdeskError, RulesError
 from bridge.model import Case, Change, Directory, Effect, EffectKind, Ticket
 from bridge.recovery import settle
 from bridge.rules import Rules
@@ -58,11 +58,11 @@ class Planned:
 
 def make_plan(
     rules: Rules, env: Mapping[str, str], since: datetime | None = None
-) -> tuple[list[Planned], Mapping[str, HelpdeskError]]:
+) -> tuple[list[Planned], Mapping[str, BridgeError]]:
     """Return what a run (with `--since`, if given) would do now, and what went wrong by account."""
     folder = settings.state_dir(env)
     planned: list[Planned] = []
-    failures: dict[str, HelpdeskError] = {}
+    failures: dict[str, BridgeError] = {}
     with tempfile.TemporaryDirectory(prefix="recovery-bridge-plan-") as place:
         copy = f"sqlite:///{Path(place) / 'plan.db'}"
         store = Store.open(settings.database_url(env, folder))
@@ -75,14 +75,14 @@ def make_plan(
             for account in app.accounts:
                 try:
                     planned += _plan_of(app, account, since)
-                except HelpdeskError as exc:
+                except (HelpdeskError, BadRecord) as exc:
                     failures[account] = exc
     return planned, failures
 
 
 def _check_names(app: App) -> None:
     """Refuse what a run would refuse; a helpdesk that does not answer is told of later."""
-    with suppress(HelpdeskError):
+    with suppress(HelpdeskError, BadRecord):
         directories = {account: desk.directory() for account, desk in app.engine.desks.items()}
         problems = app.rules.unknown_names(directories)
         if any(not problem.is_warning for problem in problems):

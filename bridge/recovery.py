@@ -178,8 +178,7 @@ def _first_effects(case: Case, rating: Rating, owner: Owner, situation: Situatio
 def _on_ticket(case: Case, step: str, change: Change, situation: Situation) -> tuple[Effect, ...]:
     """Return the effects that carry out *change* on the ticket as it is: a write, a follow-up ticket, or an alert."""
     ticket, playbook = situation.ticket, playbook_of(case, situation)
-    is_ours = ticket.ticket_id == case.work_ticket_id
-    if not ticket.status.is_locked and (is_ours or playbook.ticket != "follow_up"):
+    if not ticket.status.is_locked and playbook.ticket != "follow_up":
         return (effect_for(case, EffectKind.UPDATE, step, change, situation),)
     if case.stage is Stage.UNCONFIRMED:
         return ()  # the customer would see a new ticket: it waits until the rating is confirmed
@@ -321,6 +320,8 @@ def _effect_failed(case: Case, signal: EffectFailed, situation: Situation) -> De
         return _carried_over(case, signal, situation)
     if signal.verdict is Verdict.LOCKED:
         case = replace(case, version=case.version + 1)
+        if signal.effect.step.startswith("check_in"):  # no reason for a new ticket
+            return decide(case, "redecided", "closed by now: the owner is not asked any more", situation)
         effects = _on_ticket(case, signal.effect.step, signal.effect.change, situation)
         effects = tuple(replace(e, generation=signal.effect.generation + 1) for e in effects)
         return decide(case, "redecided", f"the ticket is {situation.ticket.status} by now", situation, effects)

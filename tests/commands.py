@@ -99,10 +99,12 @@ class Shell:
             text = text.replace(old, new, 1)
         self.rules_file.write_text(text, encoding="utf-8")
 
-    def start(self, command: str, *words: str, stdout: Any = subprocess.PIPE) -> subprocess.Popen[str]:
+    def start(
+        self, command: str, *words: str, stdout: Any = subprocess.PIPE, stderr: Any = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
         """Start a command and do not wait for it."""
         line = [sys.executable, "-m", "bridge", *command.split(), "--rules", str(self.rules_file), *words]
-        return subprocess.Popen(line, env=self.env, stdout=stdout, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+        return subprocess.Popen(line, env=self.env, stdout=stdout, stderr=stderr, text=True, encoding="utf-8")
 
     def wait(self, process: subprocess.Popen[str]) -> Said:
         """Return what a command said that was started before."""

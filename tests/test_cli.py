@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -270,7 +271,7 @@ def test_a_case_is_closed_by_hand_with_what_was_learned(shell: Shell) -> None:
     assert shell("case close", case["case_id"]).says("has ended already: unfixable")
 
 
-def test_looking_at_an_ended_case_costs_nothing_later(shell: Shell) -> None:
+def test_a_closed_case_is_not_looked_at_any_more(shell: Shell) -> None:
     shell.rate("acme")
     shell("run --once", *SINCE)
     (case,) = shell("cases --json").json
@@ -310,6 +311,26 @@ def test_setup_says_first_what_it_would_create_then_creates_it_once(shell: Shell
 
 def test_setup_says_what_each_tag_is_for(story: Story) -> None:
     assert story.look("setup --dry-run").says("acme: in use           tag sr_reopened: tickets that we reopened, to be")
+
+
+# ------------------------------------------------------------------ waiting
+def test_long_work_shows_on_a_terminal_how_far_it_is(shell: Shell) -> None:
+    master, terminal = os.openpty()
+    asked, answer = threading.Event(), threading.Event()
+    shell.firm.zendesk.faults.append(Fault("slow", path="/satisfaction_ratings"))
+    shell.firm.zendesk.sleep = lambda _seconds: (asked.set(), answer.wait(30))  # type: ignore[assignment,return-value]
+
+    run = shell.start("run --once", stderr=terminal)
+    assert asked.wait(30)
+    shown = ""
+    while "0 ratings read" not in shown and select.select([master], [], [], 30)[0]:
+        shown += os.read(master, 1000).decode()
+    answer.set()
+
+    run.communicate(timeout=30)
+    os.close(terminal)
+    os.close(master)
+    assert "\r0 ratings read, 0 cases opened" in shown
 
 
 # ------------------------------------------------------------------ ending

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,7 @@ def resume(account: str, rules_path: Path, as_json: bool) -> None:
         recovery-bridge resume acme
     """
     with looking_at(rules_path, account) as (_, store):
-        store.put_account_state(account, held="")
+        store.put_account_state(account, held="", resumed_at=datetime.now(UTC).isoformat())
         waiting = store.release_ratings(account)
     if as_json:
         print_json({"account": account, "ratings_that_waited": waiting})

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +35,8 @@ from bridge.errors import RulesError, SettingsError, Throttled
 if TYPE_CHECKING:
     from bridge.app import App
     from bridge.rules import Problem, Rules
+
+PROGRESS_EVERY = 0.5  # seconds
 
 
 @cli.command()
@@ -116,6 +122,30 @@ def run(rules_path: Path, as_json: bool, once: bool, every: int, since: datetime
     exit_with(INTERRUPTED if stop.interrupted else code)
 
 
+@contextmanager
+def _progress(app: App) -> Iterator[None]:
+    """Say on a terminal how far a long pass is; nothing where nobody watches."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    finished = threading.Event()
+
+    def tell() -> None:
+        while not finished.wait(PROGRESS_EVERY):
+            tally = app.engine.tally
+            line = f"{tally.ratings_seen} ratings read, {tally.cases_opened} cases opened"
+            click.echo(f"\r{line}\x1b[K\r", nl=False, err=True)
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        teller.join()
+        click.echo("\x1b[K", nl=False, err=True)
+
+
 def _one_pass(app: App, since: datetime | None) -> dict[str, Any]:
     """Run once over all accounts and return what it did, as the contract promises it."""
     from bridge.engine import Tally
@@ -123,7 +153,8 @@ def _one_pass(app: App, since: datetime | None) -> dict[str, Any]:
     started = time.monotonic()
     app.engine.tally = tally = Tally()
     before = {account: session.requests_made for account, session in app.sessions.items()}
-    app.run(since)
+    with _progress(app):
+        app.run(since)
     effects = {state: tally.effects[state] for state in ("planned", "applied", "adopted", "refused")}
     return {
         "ratings_seen": tally.ratings_seen,

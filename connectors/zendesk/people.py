@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bridge.connector import Tools
-from bridge.errors import CredentialsRefused, NotFound
+from bridge.errors import BadRecord, CredentialsRefused, NotFound
 from bridge.model import Agent, Directory
 from connectors.zendesk.pages import PAGE_SIZE, PAGED, next_position, read_all, read_page, record, rows
 from connectors.zendesk.ratings import optional_id
@@ -47,7 +47,11 @@ class People:
             kept = self._remembered()
             if kept is not None:
                 return kept
-        self._directory = self._read()
+        try:
+            self._directory = self._read()
+        except (KeyError, TypeError, ValueError) as exc:
+            what = "an agent or group lacks a field that every one has"
+            raise BadRecord(f"{self._http.account}: {what} ({type(exc).__name__} {exc})") from exc
         self._tools.memory.remember(_DIRECTORY, to_json(self._directory))
         return self._directory
 

@@ -25,8 +25,8 @@ HIGH = 1_000_000_000  # calls per minute; a stand-in without any limit would not
 NAMES = {"acme": "Zendesk", "shop": "Freshdesk"}
 
 HOW = (
-    "Both stand-ins over loopback HTTP, one simulated clock, limits that nobody reaches. Counted in the stand-ins' logs;"
-    " minting a token does not count. People, groups, marker field and kind of CSAT are in memory (age limit 1 h)."
+    "Both stand-ins over loopback HTTP, one simulated clock, limits that nobody reaches. Counted in the stand-ins'"
+    " logs; minting a token does not count. People, groups, marker field and kind of CSAT are in memory (at most 1 h)."
 )
 
 
@@ -96,9 +96,9 @@ def _calls_to_flag(firm: Company, app: App, account: str, tickets: Sequence[str]
 @contextmanager
 def _firm(csat: str = "legacy") -> Iterator[Company]:
     zendesk = {"csat": csat, "rate_limit": HIGH, "updates_per_minute": 0}
-    with TemporaryDirectory() as folder:
-        with company(MONDAY, Path(folder), zendesk=zendesk, freshdesk={"rate_limit": HIGH}) as firm:
-            yield firm
+    freshdesk = {"rate_limit": HIGH}
+    with TemporaryDirectory() as folder, company(MONDAY, Path(folder), zendesk=zendesk, freshdesk=freshdesk) as firm:
+        yield firm
 
 
 @contextmanager

@@ -13,10 +13,11 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bridge.decision import Situation
 from bridge.engine import Engine
 from bridge.model import Agent, Category, Directory, Rating, Requester, Status, Ticket
 from bridge.owner import Staff
-from bridge.recovery import Situation, open_case
+from bridge.recovery import open_case
 from bridge.rules import Rule, Rules, check, facts_of
 from bridge.store import Store
 from tests.bench.table import Chapter, Row, middle
@@ -30,9 +31,10 @@ SAMPLE = Path(__file__).parents[2] / "rules.yaml"
 
 HOW = (
     f"One thread, no HTTP, the shipped rules.yaml (live), {TEAM} agents in {GROUPS} groups, CPU seconds, medians of"
-    f" {ROUNDS} rounds. Thinking ({RATINGS:,} ratings): facts, rules from the top, ladder, working hours, note, case and"
-    f" effects of a bad rating with a comment. With the store ({STORED}): engine.decide on SQLite (WAL, synchronous=FULL)"
-    " with tickets in memory: customer, history, open cases, limits, and each decision stored in its own transaction."
+    f" {ROUNDS} rounds. Thinking ({RATINGS:,} ratings): facts, rules from the top, ladder, working hours, note, case"
+    f" and effects of a bad rating with a comment. With the store ({STORED}): engine.decide on SQLite (WAL,"
+    " synchronous=FULL) with tickets in memory: customer, history, open cases, limits, and each decision stored in a"
+    " transaction of its own."
 )
 
 

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,9 +26,9 @@ NAMES = {"zendesk": "Zendesk legacy", "freshdesk": "Freshdesk"}
 
 HOW = (
     "Pages of 100 ratings, a tenth of them bad, from a stand-in in another process, into SQLite with WAL and"
-    " synchronous=FULL, one transaction per page. Bridge: open_app, then the first engine.poll, in a migrated store; it"
-    " also looks up once who rated badly. Bare loop: requests + sqlite3, the same calls for ratings, columns, unique key"
-    " and cursor, nothing else. Imports of modules are not in the times, but in the memory (VmHWM)."
+    " synchronous=FULL, one transaction per page. Bridge: open_app, then the first engine.poll, in a migrated store;"
+    " it also looks up once who rated badly. Bare loop: requests + sqlite3, the same calls for ratings, columns,"
+    " unique key and cursor, nothing else. Imports of modules are not in the times, but in the memory (VmHWM)."
 )
 
 
@@ -41,6 +41,8 @@ def measure() -> Iterator[Chapter]:
                 (_once("bridge", vendor, some[account]), _once("bare", vendor, some[account])) for _ in range(ROUNDS)
             ]
             small = _once("bridge", vendor, few[account])
+            if not ours["rows"] == bare["rows"] == MANY:
+                raise RuntimeError(f"{vendor}: {ours['rows']} and {bare['rows']} of {MANY} ratings were stored")
             rows = [*_once_each(ours, bare), *_in_rounds(rounds), *_memory(ours, small)]
             yield Chapter(f"Reading and storing past ratings, {NAMES[vendor]}", HOW, rows)
 
@@ -74,7 +76,7 @@ def _once(who: str, vendor: str, url: str) -> Figures:
 
 
 # ------------------------------------------------------------------ in the child
-def _bridge(vendor: str, url: str, folder: Path) -> Iterator[int]:
+def _bridge(vendor: str, url: str, folder: Path) -> Generator[int, None, None]:
     """Import with the bridge; yields before the clock starts, and the number of rows when it has stopped."""
     from bridge.app import open_app
     from bridge.rules import check
@@ -96,7 +98,7 @@ def _bridge(vendor: str, url: str, folder: Path) -> Iterator[int]:
         yield app.engine.tally.ratings_seen
 
 
-def _bare(vendor: str, url: str, folder: Path) -> Iterator[int]:
+def _bare(vendor: str, url: str, folder: Path) -> Generator[int, None, None]:
     from tests.bench.bare import read_freshdesk, read_zendesk
 
     yield 0

@@ -26,10 +26,10 @@ BARE = (  # the least that a script with a cursor needs for the same two questio
 )
 
 HOW = (
-    "CPU seconds (user and system) of whole processes from start to exit, modules compiled by an earlier run. `run` polls"
-    " a Zendesk and a Freshdesk account that have nothing new, as the shipped rules name them; the bare script imports"
-    f" requests and sqlite3, makes two calls and stores a cursor. Medians of {ROUNDS} alternating rounds. On the machine of"
-    " the published figures a bare script with one call took 0.16 s."
+    "CPU seconds (user and system) of whole processes from start to exit, modules compiled by an earlier run. `run`"
+    " polls a Zendesk and a Freshdesk account that have nothing new, with the shipped rules; the bare script imports"
+    f" requests and sqlite3, makes two calls and stores a cursor. Medians of {ROUNDS} alternating rounds. On the"
+    " machine of the published figures a bare script with one call took 0.16 s."
 )
 
 
@@ -71,7 +71,7 @@ def _bridge(*arguments: str) -> list[str]:
 
 def _environment(place: Path) -> dict[str, str]:
     """Return an environment like cron's, in which Python keeps what it compiled."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONDONTWRITEBYTECODE",)}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     state = {"BRIDGE_STATE_DIR": str(place / "state"), "PYTHONPYCACHEPREFIX": str(place / "compiled")}
     return kept | SECRETS | state
 

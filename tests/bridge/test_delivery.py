@@ -169,6 +169,23 @@ def test_wherever_a_process_dies_the_next_one_finishes_and_repeats_nothing(
     assert {state for case in bridge.store.cases() for _, _, state in states(bridge, case)} <= {"applied", "adopted"}
 
 
+@pytest.mark.parametrize("account", ["shop"])
+def test_where_a_late_write_would_not_be_refused_nobody_repeats_it_before_it_has_landed(
+    firm: Company, bridge: App, account: str
+) -> None:
+    ticket_id = rated(firm, account)
+    decide(bridge, account)
+    die_after(1, bridge, account)  # the intent is stored; whether anything was sent nobody knows
+
+    firm.pass_time(10 * MINUTE - SECOND)
+    deliver(bridge, account)
+    assert writes(firm, account) == []
+
+    firm.pass_time(SECOND)
+    deliver(bridge, account)
+    assert is_recovered(firm, account, ticket_id)
+
+
 @pytest.mark.parametrize("steps", [1, 2])
 def test_wherever_a_process_dies_one_follow_up_is_made(firm: Company, bridge: App, steps: int) -> None:
     ticket_id = rated(firm, "acme")
@@ -296,6 +313,18 @@ def test_a_follow_up_whose_answer_is_lost_is_made_once(firm: Company, bridge: Ap
 
     assert len(firm.zendesk.account.tickets) == before + 1
     assert is_recovered(firm, "acme", case_on(bridge, "acme", ticket_id).work_ticket_id or "")
+
+
+def test_a_write_that_is_found_on_a_ticket_that_closed_since_needs_no_follow_up(firm: Company, bridge: App) -> None:
+    ticket_id = rated(firm, "acme")
+    decide(bridge, "acme")
+    die_after(2, bridge, "acme")
+    firm.pass_time(ARRIVED)
+    firm.zendesk.edit(ticket_id, by=firm.agents["acme", "Ana"], status="closed")
+
+    run(bridge)
+
+    assert states(bridge, case_on(bridge, "acme", ticket_id)) == [("flag", 0, "adopted")]
 
 
 @pytest.mark.parametrize("path", ["/api/v2/tickets", "/notes"])
@@ -427,6 +456,22 @@ def test_a_human_who_takes_the_ticket_after_the_decision_keeps_it(firm: Company,
     assert is_recovered(firm, account, ticket_id, agent="Ben")
     case = case_on(bridge, account, ticket_id)
     assert (case.assignee_id, "a human gave the ticket to somebody else" in case.reason) == (ben, True)
+
+
+def test_a_human_s_choice_is_told_once(firm: Company, bridge: App) -> None:
+    first, second = solved_twice(firm, "acme")
+    rate(firm, "acme", first, "Nobody helped me")
+    rate(firm, "acme", second, "And this one")
+    decide(bridge, "acme")
+    ben = firm.agents["acme", "Ben"]
+    firm.zendesk.assign(first, ben, by=ben)
+    firm.pass_time(MINUTE)
+
+    run(bridge)
+
+    case = case_on(bridge, "acme", first)
+    assert (case.assignee_id, case.reason.count("a human")) == (ben, 1)
+    assert len(notes(firm, first)) == 2
 
 
 def test_a_ticket_that_somebody_edits_at_this_moment_is_read_again(firm: Company, bridge: App) -> None:
@@ -614,6 +659,25 @@ def test_a_closed_ticket_that_is_rated_again_has_one_follow_up(firm: Company, br
     assert notes(firm, second) == []
 
 
+def test_a_follow_up_that_was_parked_is_not_made_when_there_is_one_already(firm: Company, bridge: App) -> None:
+    first, second = solved_twice(firm, "acme")
+    firm.zendesk.rate(first, "bad", "Nobody helped me")
+    firm.zendesk.edit(first, by=firm.agents["acme", "Ana"], status="closed")
+    firm.pass_time(2 * MINUTE)
+    body = '{"error": "RecordInvalid", "details": {"base": [{"description": "Color: is required"}]}}'
+    firm.zendesk.faults.append(Fault("status", "/tickets", "POST", status=422, body=body))
+    run(bridge)
+    rate(firm, "acme", second, "And this one")
+    run(bridge)
+    new = case_on(bridge, "acme", first).work_ticket_id
+
+    assert bridge.store.retry_parked() == 1
+    run(bridge)
+
+    assert (case_on(bridge, "acme", first).work_ticket_id, bool(new)) == (new, True)
+    assert states(bridge, case_on(bridge, "acme", first))[0] == ("flag", 0, "superseded")
+
+
 def test_a_follow_up_that_was_closed_is_continued_by_another(firm: Company, bridge: App) -> None:
     first = rated(firm, "acme")
     firm.zendesk.edit(first, by=firm.agents["acme", "Ana"], status="closed")
@@ -772,39 +836,86 @@ def test_two_at_once_write_every_note_once(firm: Company, account: str, database
         assert sum(app.engine.tally.effects["applied"] for app in (one, two)) == 50
 
 
-@BOTH
-def test_who_lost_the_lease_while_reading_sends_nothing(firm: Company, bridge: App, account: str) -> None:
-    ticket_id = rated(firm, account)
-    decide(bridge, account)
-    firm.pass_time(MINUTE)  # what was read to decide is old now
-    slow = Interrupted(firm, bridge, account, meanwhile=lambda: firm.pass_time(2 * LEASE))
-    before = len(writes(firm, account))
+class Meanwhile:
+    """A desk behind which something happens after everything was read and before anything is sent."""
 
-    assert slow.delivery().deliver(account)
-
-    assert len(writes(firm, account)) == before + (1 if account == "acme" else 2)
-    assert is_recovered(firm, account, ticket_id)
-
-
-class Interrupted:
-    """A desk behind which another bridge does all the work, after everything was read and before anything is sent."""
-
-    def __init__(self, firm: Company, app: App, account: str, meanwhile: Callable[[], object]) -> None:
-        self.firm, self.app, self.account, self.meanwhile = firm, app, account, meanwhile
-        self.desk = app.engine.desks[account]
+    def __init__(self, app: App, account: str, happens: Callable[[], object]) -> None:
+        self.desk, self.happens = app.engine.desks[account], happens
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.desk, name)
 
     def write(self, writes: Sequence[Write]) -> Iterator[News]:
-        self.meanwhile()
-        with self.firm.bridge(rules(self.firm, only=self.account)) as other:
-            deliver(other, self.account)
+        self.happens()
         return self.desk.write(writes)
 
-    def delivery(self) -> Delivery:
-        """Return a delivery through this desk."""
-        return Delivery(replace(self.app.engine, desks={self.account: self}), self.app.delivery.channels)  # type: ignore[dict-item]
+
+def delivery_through(desk: Any, app: App, account: str) -> Delivery:
+    return Delivery(replace(app.engine, desks={account: desk}), app.delivery.channels)
+
+
+@BOTH
+def test_who_lost_the_lease_while_reading_sends_nothing(firm: Company, bridge: App, account: str) -> None:
+    ticket_id = rated(firm, account)
+    decide(bridge, account)
+
+    def another_process() -> None:
+        firm.pass_time(2 * LEASE)
+        with firm.bridge(rules(firm, only=account)) as other:
+            deliver(other, account)
+
+    delivery_through(Meanwhile(bridge, account, another_process), bridge, account).deliver(account)
+
+    assert len(writes(firm, account)) == (1 if account == "acme" else 2)
+    assert is_recovered(firm, account, ticket_id)
+
+
+def joined_meanwhile(firm: Company, account: str, second: str) -> Callable[[], object]:
+    """Another process decides about a second rating of the customer."""
+    firm.desks[account].rate(second, "bad", "And this one")
+
+    def happens() -> None:
+        with firm.bridge(rules(firm, only=account)) as other:
+            decide(other, account)
+            assert [row.outcome for row in other.store.ratings_of_ticket(account, second)] == ["joined"]
+
+    return happens
+
+
+@pytest.mark.parametrize("account", ["acme"])
+def test_a_case_that_is_joined_while_its_follow_up_is_made_knows_it(firm: Company, bridge: App, account: str) -> None:
+    first, second = solved_twice(firm, account)
+    firm.zendesk.rate(first, "bad", "Nobody helped me")
+    firm.zendesk.edit(first, by=firm.agents[account, "Ana"], status="closed")
+    firm.pass_time(2 * MINUTE)
+    decide(bridge, account)
+    meanwhile = Meanwhile(bridge, account, joined_meanwhile(firm, account, second))
+
+    delivery_through(meanwhile, bridge, account).deliver(account)
+    run(bridge)
+
+    case = case_on(bridge, account, first)
+    assert ("joined by" in case.reason, len(notes(firm, case.work_ticket_id or ""))) == (True, 2)
+
+
+@BOTH
+def test_a_case_that_is_joined_while_its_owner_is_refused_gets_another(
+    firm: Company, bridge: App, account: str
+) -> None:
+    first, second = solved_twice(firm, account)
+    rate(firm, account, first, "Nobody helped me")
+    decide(bridge, account)
+    firm.desks[account].faults.append(refuses(account, first))
+    firm.pass_time(MINUTE)
+    meanwhile = Meanwhile(bridge, account, joined_meanwhile(firm, account, second))
+
+    delivery_through(meanwhile, bridge, account).deliver(account)
+    for _ in range(2):
+        firm.pass_time(ARRIVED)
+        run(bridge)
+
+    assert shown(firm, account, first)["status"] == "open"
+    assert len(notes(firm, first)) == 2
 
 
 # ------------------------------------------------------------------ trouble of our own
@@ -827,8 +938,7 @@ class Broken:
 def test_one_write_that_crashes_stops_no_other(firm: Company, bridge: App, account: str) -> None:
     found = [rated(firm, account, customer=name) for name in ("Mia Maier", "Tom Tanner", "Eva Engel")]
     decide(bridge, account)
-    broken = replace(bridge.engine, desks={account: Broken(bridge, account, found[0])})  # type: ignore[dict-item]
-    delivery = Delivery(broken, bridge.delivery.channels)
+    delivery = delivery_through(Broken(bridge, account, found[0]), bridge, account)
 
     while delivery.deliver(account):
         pass

@@ -114,6 +114,14 @@ def test_requests_are_counted_and_the_helpdesks_clock_is_kept():
         assert session.helpdesk_time == NOON + timedelta(seconds=7)
 
 
+def test_calls_go_through_the_proxy_that_the_environment_names(monkeypatch):
+    with scripted(answer()) as (server, _, _):
+        monkeypatch.setenv("http_proxy", server.url)
+        with BridgeSession("acme", "http://far.example", Budget("acme", lambda: NOON), sleep=print) as session:
+            session.read("/api/v2/tickets")
+        assert server.requests[0][:2] == ("GET", "http://far.example/api/v2/tickets")
+
+
 # ------------------------------------------------------------------ a write is sent once
 @pytest.mark.parametrize(
     "trouble",

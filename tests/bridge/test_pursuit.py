@@ -235,7 +235,7 @@ def test_too_many_recoveries_in_an_hour_hold_the_account_until_it_is_resumed(fir
         later(firm, app, 3 * HOUR)
         assert len(app.store.cases()) == 1
 
-        app.store.put_account_state(account, held="")
+        app.store.put_account_state(account, held="", resumed_at=firm.now().isoformat())
         app.store.release_ratings(account)
         later(firm, app, MINUTE)
         assert len(app.store.cases()) == 2

@@ -127,7 +127,8 @@ def test_a_playbook_takes_whole_keys_from_the_one_it_is_like(sample: Rules) -> N
 
     assert (urgent.priority, urgent.note, urgent.tags) == ("urgent", "unhappy", ("csat-recovery",))
     assert urgent.goodwill == standard.goodwill
-    assert supervisor.deadlines == urgent.deadlines != standard.deadlines
+    assert supervisor.priority == urgent.priority
+    assert len({standard.deadlines, urgent.deadlines, supervisor.deadlines}) == 3
     assert supervisor.assign_to_first_available == ("supervisors",)
     assert supervisor.survey == standard.survey
 
