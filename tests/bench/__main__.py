@@ -1,17 +1,16 @@
-"""`make bench`: measure everything and print it. Exits with 1 if a goal is missed."""
+"""`make bench`: measure everything and print it. A missed goal is printed, not an error: machines differ."""
 
 from __future__ import annotations
 
 import logging
 import platform
-import sys
 import time
 
 from tests.bench import calls, deciding, history, processes
 from tests.bench.table import WIDTH
 
 
-def main() -> int:
+def main() -> None:
     """Print each chapter as soon as it is measured, and what was missed at the end."""
     logging.disable(logging.WARNING)
     begun, rows = time.monotonic(), []
@@ -25,8 +24,7 @@ def main() -> int:
     print(f"{sum(row.goal is not None for row in rows)} goals, {len(missed)} missed; {time.monotonic() - begun:.0f} s")
     for what in missed:
         print(f"  missed: {what}")
-    return 1 if missed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -52,6 +52,7 @@ playbooks:
   note_only: {like: standard, ticket: note_only}
   new_ticket: {like: standard, archived: new_ticket}
   for_product: {like: standard, notify: product}
+  patient: {like: standard, check_in: {after: 1d}, survey: {after: 2d, if_still_bad: {assign: leads}}}
   PLAYBOOKS
 rules:
   - {name: Low rating, when: {rating: bad}, severity: normal, playbook: standard}
@@ -60,6 +61,7 @@ rules:
   - {name: Follow-up, when: {rating: bad}, severity: normal, playbook: follow_up}
   - {name: Note only, when: {rating: bad}, severity: normal, playbook: note_only}
   - {name: New ticket, when: {rating: bad}, severity: normal, playbook: new_ticket}
+  - {name: Patient, when: {rating: bad}, severity: high, playbook: patient}
   - {name: For product, when: {rating: bad}, severity: normal, playbook: for_product}
 """
 

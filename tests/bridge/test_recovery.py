@@ -13,11 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.model import (
+    Activity,
     Agent,
     Case,
     Category,
     Change,
     Decision,
+    Deed,
+    DeedKind,
     Effect,
     EffectKind,
     Outcome,
@@ -29,12 +32,15 @@ from bridge.model import (
     Verdict,
 )
 from bridge.owner import Staff
+from bridge.pursuit import is_news
 from bridge.recovery import (
     CLOSING_STEPS,
     PRIORITIES,
     TRANSITIONS,
     DeadlinePassed,
     EffectFailed,
+    OwnerGone,
+    PeopleActed,
     RatedAgain,
     Signal,
     Situation,
@@ -676,10 +682,13 @@ class Walk:
         return situation(self.draw(tickets(ticket_id)), self.draw(staffs(self.now)), new_id=lambda: next(names))
 
     def go(self) -> None:
-        self.now += timedelta(minutes=self.draw(st.integers(0, 600)))
+        self.now += timedelta(minutes=self.draw(st.sampled_from([0, 20, 300, 3_000, 9_000])))
         if any(one.kind is EffectKind.FOLLOW_UP for one in self.effects) and self.draw(st.booleans()):
             self.case = replace(self.case, work_ticket_id="70")
-        signal = self.draw(st.sampled_from([self.rated_again, self.deadline, self.failure]))()
+        kinds = [self.rated_again, self.deadline, self.failure]
+        if self.case.stage is not Stage.UNCONFIRMED:  # before that nobody is watched
+            kinds += [self.people, self.owner_gone]
+        signal = self.draw(st.sampled_from(kinds))()
         if signal is None:
             return
         on = signal.effect.ticket_id if isinstance(signal, EffectFailed) else self.case.carrier_id
@@ -693,6 +702,18 @@ class Walk:
 
     def deadline(self) -> Signal:
         return DeadlinePassed(self.draw(st.one_of(st.none(), ratings(first=True))))
+
+    def people(self) -> Signal | None:
+        kinds = self.draw(st.lists(st.sampled_from(DeedKind), max_size=3))
+        deeds = tuple(Deed(kind, self.now, self.draw(AGENTS)) for kind in kinds)
+        activity = Activity(self.draw(tickets(self.case.carrier_id)), deeds)
+        return PeopleActed(activity) if is_news(self.case, activity) else None
+
+    def owner_gone(self) -> Signal | None:
+        owner = self.case.assignee_id
+        if owner is None or any(one.step.split(":")[:2] == ["owner_gone", owner] for one in self.effects):
+            return None  # the engine says it once
+        return OwnerGone("has left")
 
     def failure(self) -> Signal | None:
         """Let an effect fail, for the first time: what comes of it is another one, of the next generation."""
