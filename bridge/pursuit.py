@@ -57,7 +57,8 @@ def _check_in(case: Case, situation: Situation) -> Decision:
     note = Change(
         note="Check in: is the customer content with the solution? Please ask, or look, and write down what you find."
     )
-    asked = effect_for(case, EffectKind.UPDATE, f"check_in:{case.attempt}", note, situation)
+    step = f"check_in:{case.solved_at:%Y%m%d%H%M%S}"  # a case that is reopened has more than one solution
+    asked = effect_for(case, EffectKind.UPDATE, step, note, situation)
     case = replace(case, checked_in_at=situation.now)
     return _go_on(case, "check_in", "the owner was asked whether the solution holds", situation, (asked,))
 
@@ -140,19 +141,19 @@ def is_news(case: Case, activity: Activity) -> bool:
 def noticed(case: Case, activity: Activity, situation: Situation) -> Decision:
     """Take over what people did; a solved case waits for the customer's word."""
     after = notice(case, activity)
-    return _go_on(after, "noticed", _news(case, after, situation), situation)
+    return _go_on(after, "noticed", _news(case, after, situation) or "nothing new", situation)
 
 
 def _news(before: Case, after: Case, situation: Situation) -> str:
     """Say what is new, in the words of the report."""
-    if after.chosen_by_human and not before.chosen_by_human:
+    if after.assignee_id != before.assignee_id:
         taken = f"a human gave the ticket to {situation.staff.name(after.assignee_id)}, who keeps it"
     else:
         taken = ""
     reached = [
         name
         for name in ("acknowledged", "contacted", "solved")
-        if getattr(after, f"{name}_at") and not getattr(before, f"{name}_at")
+        if getattr(after, f"{name}_at") not in (None, getattr(before, f"{name}_at"))
     ]
     reopened = "reopened" if before.solved_at and not after.solved_at else ""
     return ", ".join(part for part in (taken, *reached, reopened) if part)

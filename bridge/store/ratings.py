@@ -25,7 +25,8 @@ _INSERT = (
     " ON CONFLICT DO NOTHING"
 )
 _KNOWN = (
-    "SELECT row_id, rating_id, version, source, outcome, rated_at FROM rating WHERE account = ? AND rating_id IN ({})"
+    "SELECT row_id, rating_id, version, category, source, outcome, rated_at FROM rating"
+    " WHERE account = ? AND rating_id IN ({})"
 )
 _UNREADABLE = "SELECT delivery_key FROM inbox WHERE account = ? AND source = 'record' AND state = 'failed'"
 _PUT_CURSOR = (  # an unchanged one is not written: an idle poll costs no sync of the disk
@@ -297,7 +298,7 @@ def _add(tx: Connection, account: str, ratings: Sequence[Rating], seen: _Seen) -
     known = _known(tx, account, ratings)
     versions = {(row.rating_id, row.version): row for row in known}
     fresh = [one for one in ratings if (one.rating_id, one.version) not in versions]
-    _insert(tx, account, fresh, seen)
+    _insert(tx, account, fresh, seen, {row.rating_id for row in known if row.category != Category.BAD.value})
     if seen.acts_from:
         shown = {(one.rating_id, one.version) for one in ratings}
         _wake(tx, [row for version, row in versions.items() if version in shown], seen.acts_from)
@@ -327,11 +328,13 @@ def _wake(tx: Connection, shown: Iterable[Row[Any]], acts_from: datetime) -> Non
         tx.execute(update(rating).where(rating.c.row_id.in_(asleep)).values(outcome=None, why=None))
 
 
-def _insert(tx: Connection, account: str, fresh: Sequence[Rating], seen: _Seen) -> None:
+def _insert(tx: Connection, account: str, fresh: Sequence[Rating], seen: _Seen, content: set[str]) -> None:
+    """Insert versions of ratings; those of *content* were not bad before, so a bad one now is given now."""
     if not fresh:
         return
     seen_at, acts_from = time_text(seen.at), seen.acts_from
-    rows = [_row(account, one, seen.source, seen_at, acts_from) for one in fresh]
+    turned = {one.rating_id for one in fresh if one.category is Category.BAD} & content
+    rows = [_row(account, one, seen.source, seen_at, acts_from, turned=one.rating_id in turned) for one in fresh]
     # In the order of their ids, so that two processes on PostgreSQL cannot wait for each other.
     rows.sort(key=itemgetter(2))
     _direct(tx, _INSERT, rows)
@@ -351,9 +354,11 @@ def _direct(tx: Connection, sql: str, values: Any) -> CursorResult[Any]:
 
 
 # ------------------------------------------------------------------ rows
-def _row(account: str, found: Rating, source: str, seen: str, before: datetime | None) -> tuple[Any, ...]:
+def _row(
+    account: str, found: Rating, source: str, seen: str, before: datetime | None, *, turned: bool
+) -> tuple[Any, ...]:
     """Return the values of _COLUMNS as both drivers store them; *before* None makes it memory."""
-    past = before is None or found.rated_at < before
+    past = before is None or (found.updated_at if turned else found.rated_at) < before
     words: tuple[str | None, ...] = (
         found.rating_id, found.ticket_id, found.comment, found.reason,
         found.requester_id, found.assignee_id, found.group_id,

@@ -54,19 +54,16 @@ def firm(tmp_path: Path, migrated_file: Path) -> Iterator[Company]:
 
 @pytest.fixture
 def bridge(firm: Company, request: pytest.FixtureRequest) -> Iterator[App]:
-    """A live bridge that has seen the accounts once, so that what comes now is acted on.
-
-    A story of one account leaves the other one alone.
-    """
-    account = request.getfixturevalue("account") if "account" in request.fixturenames else None
+    """A live bridge that has seen its account once, so that what comes now is acted on."""
+    account = request.getfixturevalue("account") if "account" in request.fixturenames else "acme"
     with firm.bridge(rules(firm, only=account)) as app:
         app.run()
         yield app
 
 
-def rules(firm: Company, *changes: tuple[str, str], mode: str = "live", only: str | None = None) -> Rules:
-    """Return the rules of the company without deadlines: here nobody is reminded of anything."""
-    dropped = ["within:", "deadlines:", *(f"  {name}: {{connector:" for name in firm.desks if only not in (None, name))]
+def rules(firm: Company, *changes: tuple[str, str], mode: str = "live", only: str = "acme") -> Rules:
+    """Return the rules of the company for one account, without deadlines: here nobody is reminded of anything."""
+    dropped = ["within:", "deadlines:", *(f"  {name}: {{connector:" for name in firm.desks if name != only)]
     lines = RULES.read_text(encoding="utf-8").splitlines()
     text = "\n".join(line for line in lines if not any(words in line for words in dropped))
     for old, new in changes:
@@ -329,7 +326,8 @@ def test_a_write_that_is_found_on_a_ticket_that_closed_since_needs_no_follow_up(
 
 @pytest.mark.parametrize("path", ["/api/v2/tickets", "/notes"])
 def test_a_new_ticket_for_an_archived_one_is_made_once(firm: Company, path: str) -> None:
-    with firm.bridge(rules(firm, ("    ticket: reopen ", "    archived: new_ticket\n    ticket: reopen "))) as app:
+    instead = ("    ticket: reopen ", "    archived: new_ticket\n    ticket: reopen ")
+    with firm.bridge(rules(firm, instead, only="shop")) as app:
         run(app)
         list(app.engine.desks["shop"].setup())
         ticket_id = rated(firm, "shop")
@@ -413,14 +411,15 @@ def test_a_ticket_closed_after_the_decision_gets_a_follow_up(firm: Company, brid
     assert states(bridge, case) == [("flag", 0, "refused"), ("flag", 1, "applied")]
 
 
-def test_a_ticket_archived_after_the_decision_becomes_an_alert(firm: Company, bridge: App) -> None:
-    ticket_id = rated(firm, "shop")
-    decide(bridge, "shop")
+@pytest.mark.parametrize("account", ["shop"])
+def test_a_ticket_archived_after_the_decision_becomes_an_alert(firm: Company, bridge: App, account: str) -> None:
+    ticket_id = rated(firm, account)
+    decide(bridge, account)
     firm.freshdesk.tickets[int(ticket_id)].archived = True
 
     run(bridge)
 
-    assert states(bridge, case_on(bridge, "shop", ticket_id)) == [
+    assert states(bridge, case_on(bridge, account, ticket_id)) == [
         ("flag", 0, "refused"),
         ("flag:tell:leads", 1, "parked"),  # no chat webhook is set
     ]
@@ -896,6 +895,7 @@ def test_a_case_that_is_joined_while_its_follow_up_is_made_knows_it(firm: Compan
 
     case = case_on(bridge, account, first)
     assert ("joined by" in case.reason, len(notes(firm, case.work_ticket_id or ""))) == (True, 2)
+    assert states(bridge, case)[0] == ("flag", 0, "applied")
 
 
 @BOTH
@@ -966,3 +966,29 @@ def test_turning_to_shadow_stops_what_was_planned_and_turning_back_goes_on(
     for _ in range(2):
         run(bridge)
     assert shown(firm, account, ticket_id)["status"] == "open"
+
+
+# ------------------------------------------------------------------ a change of mind for the worse
+SURVEYS = [
+    ("acme", {"zendesk": {"csat": "legacy"}}),
+    ("shop", {"freshdesk": {"csat": "classic_codes"}}),
+    ("acme", {"zendesk": {"csat": "new"}}),
+    ("shop", {"freshdesk": {"csat": "new"}}),
+]
+
+
+@pytest.mark.parametrize(("account", "options"), SURVEYS)
+def test_a_good_rating_of_the_past_that_turns_bad_now_is_recovered(
+    tmp_path: Path, account: str, options: dict[str, Any]
+) -> None:
+    with company(MONDAY, tmp_path, **options) as firm:
+        ticket_id = firm.solved_ticket(account, "Ana", "Mia Maier")
+        firm.desks[account].rate(ticket_id, "good", "Thank you")
+        firm.pass_time(HOUR)
+        with firm.bridge(rules(firm, only=account)) as app:
+            run(app)
+            firm.pass_time(2 * HOUR)
+            rate(firm, account, ticket_id, "It broke again")
+            run(app)
+
+        assert is_recovered(firm, account, ticket_id)

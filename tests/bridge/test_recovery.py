@@ -458,6 +458,19 @@ def test_a_playbook_that_was_deleted_meanwhile_stops_nobody() -> None:
     assert (case_of(decision).stage, only(decision).change.reopen) == (Stage.ASSIGNED, True)
 
 
+def test_each_solution_is_checked_by_a_step_of_its_own() -> None:
+    case, steps = case_of(opened(name="Patient")), []
+    for day in (1, 4):
+        solved_at = NOW + timedelta(days=day)
+        for kind in (DeedKind.REOPENED, DeedKind.SOLVED):
+            activity = Activity(ticket(status=Status.OPEN), (Deed(kind, solved_at, ANA),))
+            case = case_of(advance(case, PeopleActed(activity), at(solved_at)))
+        checked = advance(case, DeadlinePassed(None), at(solved_at + timedelta(days=2)))
+        case, steps = case_of(checked), [*steps, only(checked).step]
+
+    assert len(set(steps)) == 2
+
+
 # ------------------------------------------------------------------ a ticket that went away
 def test_a_ticket_that_is_gone_meanwhile_ends_its_case() -> None:
     decision = advance(case_of(opened()), DeadlinePassed(None), at(LATER, ticket(status=Status.MERGED)))
