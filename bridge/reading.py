@@ -16,6 +16,7 @@ BATCH = 100  # tickets per read and per write
 SEVERAL_IN_A_ROW = 3
 TRY_AGAIN_FIRST = timedelta(minutes=2)
 TRY_AGAIN_AFTER = timedelta(hours=1)  # a record whose handling crashed
+FRESH_WITHOUT_CONDITION = timedelta(seconds=2)  # where a write could overwrite what a human did since the read
 FRESH_FOR = timedelta(seconds=30)  # how long a ticket that was read to decide may also serve the write
 
 
@@ -45,7 +46,7 @@ class Reading:
     def tickets(self, desk: Connector, ticket_ids: Iterable[str]) -> dict[str, Ticket]:
         """Return tickets, reading those that are not fresh; one that cannot be read is left out."""
         wanted = list(dict.fromkeys(ticket_ids))
-        known = {key: ticket for key in wanted if (ticket := self._fresh(desk.account, key))}
+        known = {key: ticket for key in wanted if (ticket := self._fresh(desk, key))}
         read = self._read_from(desk, [key for key in wanted if key not in known])
         now = self._now()
         self._read = {key: value for key, value in self._read.items() if now - value[0] <= FRESH_FOR}
@@ -80,6 +81,7 @@ class Reading:
         for ticket_id in ticket_ids:
             self._read.pop((account, ticket_id), None)
 
-    def _fresh(self, account: str, ticket_id: str) -> Ticket | None:
-        at, ticket = self._read.get((account, ticket_id), (None, None))
-        return ticket if at and self._now() - at <= FRESH_FOR else None
+    def _fresh(self, desk: Connector, ticket_id: str) -> Ticket | None:
+        at, ticket = self._read.get((desk.account, ticket_id), (None, None))
+        fresh_for = FRESH_FOR if desk.conditional_writes else FRESH_WITHOUT_CONDITION
+        return ticket if at and self._now() - at <= fresh_for else None

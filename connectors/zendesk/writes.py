@@ -166,11 +166,12 @@ def follow_up_body(write: Write) -> dict[str, Any]:
     inherited = [tag for tag in ticket.tags if not tag.startswith(_OUR_TAGS)]
     body = _placed(write.change) | {
         "subject": ticket.subject,
-        "via_followup_source_id": _number(ticket.ticket_id),
         "external_id": write.effect.marker,
         "tags": list(dict.fromkeys([*inherited, *write.change.add_tags, _mark(write)])),
         "comment": _private(write),  # first and private, so that no "request received" mail goes out
     }
+    if ticket.status is Status.CLOSED:  # only a closed ticket can be named as the source
+        body["via_followup_source_id"] = _number(ticket.ticket_id)
     if ticket.requester:
         body["requester_id"] = _number(ticket.requester.requester_id)
     return body

@@ -54,7 +54,7 @@ def firm(tmp_path: Path, migrated_file: Path) -> Iterator[Company]:
 
 @pytest.fixture
 def bridge(firm: Company, request: pytest.FixtureRequest) -> Iterator[App]:
-    """A live bridge that has seen its account once, so that what comes now is acted on."""
+    """A live bridge that has seen its account once, so that what comes now is acted on; acme unless a story says so."""
     account = request.getfixturevalue("account") if "account" in request.fixturenames else "acme"
     with firm.bridge(rules(firm, only=account)) as app:
         app.run()

@@ -744,9 +744,7 @@ def test_a_follow_up_whose_answer_cannot_be_used_is_made_once(ready: Office, kin
     assert (ready.tickets_made(), len(ready.notes(found.ticket_id or ""))) == (before + 1, 1)
 
 
-def test_a_solved_ticket_can_be_continued_by_a_follow_up_too(ready: Office, request: pytest.FixtureRequest) -> None:
-    if ready.name == "zendesk":  # connectors/zendesk/writes.py names a source that is not closed yet
-        request.applymarker(pytest.mark.xfail(strict=True))
+def test_a_solved_ticket_can_be_continued_by_a_follow_up_too(ready: Office) -> None:
     wanted = change(ready, reopen=False, note_first=True)
     work = write_to(ready.read(ready.solved()), wanted, kind=EffectKind.FOLLOW_UP)
 
