@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import pkgutil
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +17,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import connectors
 from bridge import settings
 from bridge.connector import Connector, Tools
 from bridge.delivery import Delivery
@@ -41,20 +39,13 @@ log = logging.getLogger(__name__)
 RUN_WITHIN = timedelta(minutes=4)  # a run that still waits for rate limits then leaves the rest to the next one
 Clock = Callable[[], datetime]
 Sleep = Callable[[float], None]
-NO_CONNECTORS = frozenset({"sandbox"})
-
-
-def connector_names() -> list[str]:
-    """Return the helpdesks that there are: one file, or folder, each."""
-    return sorted(
-        module.name for module in pkgutil.iter_modules(connectors.__path__) if module.name not in NO_CONNECTORS
-    )
 
 
 def load_connector(name: str) -> ModuleType:
     """Return the module of one helpdesk. Raises SettingsError naming those that exist."""
-    if name not in connector_names():
-        raise SettingsError(f"no connector {name!r}; there are: {', '.join(connector_names())}")
+    names = settings.connector_names()
+    if name not in names:
+        raise SettingsError(f"no connector {name!r}; there are: {', '.join(names)}")
     return importlib.import_module(f"connectors.{name}")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from memory import DictMemory
 
-from bridge.app import connector_names, load_connector
+from bridge.app import load_connector
 from bridge.connector import Connector, Finding, Level, Secret, Tools
 from bridge.errors import CredentialsRefused, HelpdeskError, NotFound, SettingsError, Throttled
 from bridge.http import BridgeSession, Budget
@@ -34,6 +34,7 @@ from bridge.model import (
     Write,
     Written,
 )
+from bridge.settings import connector_names
 from connectors.sandbox.freshdesk import FreshdeskDesk
 from connectors.sandbox.server import serve
 from connectors.sandbox.world import Fault, World
