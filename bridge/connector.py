@@ -59,6 +59,11 @@ class Needs:
 
     customer_tags: frozenset[str] = frozenset()  # the tags that any rule names
     language: bool = False
+    fields: frozenset[str] = frozenset()  # ticket fields of the account's own: a Zendesk id, a Freshdesk name (cf_...)
+    requests: bool = False  # whether agents may ask for a recovery with the tag sr_request
+    surveys: bool = False  # whether customers are asked again at all
+    rerating: bool = False  # whether a second native rating may overwrite the first
+    survey_mail: bool = False  # whether a rule of the helpdesk mails our texts to requesters
     categories: frozenset[Category] = frozenset({Category.BAD})  # ratings that any rule could match
 
 
@@ -100,6 +105,20 @@ class SetupStep:
     state: str
 
 
+@dataclass(frozen=True)
+class Asking:
+    """How an account can ask a customer again. *own* and *mail* say why something is not possible; "" if it is.
+
+    *own*: the helpdesk's own survey. *mail*: a rule of the helpdesk mails a text of ours to the requester alone.
+    """
+
+    own: str = ""
+    mail: str = ""
+    is_link: bool = False  # its own survey is a link from `survey_link`, which we bring; else a rule sends the survey
+    overwrites: bool = False  # a second rating overwrites the first
+    closes_after: timedelta | None = None  # how long solved tickets can still be rated; None: for weeks
+
+
 class Connector(Protocol):
     """One account of one helpdesk. Every verb may raise the HelpdeskError family."""
 
@@ -132,6 +151,31 @@ class Connector(Protocol):
         with that status where the helpdesk shows it without a call of its own. A deed may come twice, never not at all.
         """
 
+    def requests(self) -> Sequence[str]:
+        """Return the ids of open or solved tickets that carry the tag `sr_request`, in as few calls as possible.
+
+        Asked only if `Needs.requests`. A search index may lag: a ticket may be missing today, and be there still
+        when its tag is long gone.
+        """
+
+    def asking(self, *, fresh: bool = False) -> Asking:
+        """Tell how customers can be asked again, from memory for a day unless *fresh*.
+
+        What a rule that `setup` installs must do counts as possible only if that rule is there and active.
+        """
+
+    def asked_since(self, ticket_id: str, since: datetime) -> datetime | None:
+        """Return when the helpdesk offered its own survey on this ticket at or after *since*.
+
+        None if it did not, or does not say. Offers of ours, made by `survey_link`, count like others.
+        """
+
+    def survey_link(self, ticket: Ticket, language: str | None = None) -> str:
+        """Offer the helpdesk's own survey to the requester and return its link: a secret, whoever has it may answer.
+
+        Raises Refused, with the reason for people, where the helpdesk will not.
+        """
+
     def past_holder(self, ticket_id: str, at: datetime) -> str | None:
         """Return who held, or last answered, the ticket at that moment, from its history."""
 
@@ -144,6 +188,10 @@ class Connector(Protocol):
         Yields `Sending` before each request leaves (the caller stores the intent, then asks for the next item),
         `Accepted` where a job took the batch, and one `Written` for each write. Raises only before a request is
         sent; a request without a usable answer is `Written(UNKNOWN)`.
+
+        A write with a *question* also hands it to the rule that mails it to the requester and clears it; the text
+        stays on no ticket and in no comment. `Change.solve_again` reopens a solved ticket and solves it again, the
+        second only if nobody touched it since the first; UNKNOWN or CONFLICT leave it to be looked at again.
         """
 
     def follow(self, job: str, writes: Sequence[Write]) -> Iterator[News]:

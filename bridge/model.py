@@ -14,6 +14,9 @@ from functools import cached_property
 from typing import Any
 
 
+REQUEST = "request:"  # begins the id of what stands for a rating where an agent asked for a recovery
+
+
 # ------------------------------------------------------------------ what a helpdesk says
 class Category(StrEnum):
     """How the helpdesk itself classes a rating."""
@@ -135,6 +138,7 @@ class Ticket:
     marker: str | None = None  # of our last write that the ticket carries
     rated: Category | None = None  # the rating that the ticket shows now, where it shows one
     merged_into: str | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)  # of the account's own, by the keys of `Needs.fields`
 
 
 @dataclass(frozen=True)
@@ -233,7 +237,7 @@ class Severity(StrEnum):
 
 
 class Stage(StrEnum):
-    """Where a case stands. Milestones are times on the case; the stage is the furthest one reached."""
+    """Where a case stands. Milestones are times on the case; the stage is the furthest one that holds."""
 
     UNCONFIRMED = "unconfirmed"  # bad without a word, and young: perhaps a mail scanner clicked
     ASSIGNED = "assigned"
@@ -256,6 +260,25 @@ class Outcome(StrEnum):
     DISMISSED = "dismissed"  # deleted, merged, spam, rating withdrawn, shadow
 
 
+class SurveyWay(StrEnum):
+    """How the customer is asked again."""
+
+    HELPDESK = "helpdesk"  # by the helpdesk's own survey
+    LINK = "link"  # by our own question, behind a signed link
+    ADOPTED = "adopted"  # the helpdesk had asked by itself
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the customer said after the repair; the first rating stays what it was."""
+
+    at: datetime
+    category: Category
+    value: int
+    scale_max: int
+    rating_id: str | None = None  # None: given to our own question
+
+
 @dataclass(frozen=True)
 class Change:
     """What one combined write does to one ticket. None leaves a thing as it is."""
@@ -268,6 +291,7 @@ class Change:
     priority: str | None = None
     note: str | None = None  # private, plain text; the connector escapes it for its helpdesk
     note_first: bool = False  # a new ticket begins with the private note
+    solve_again: bool = False  # a solved ticket is reopened and solved again, so that it stays open to answers longer
 
     @property
     def is_empty(self) -> bool:
@@ -281,7 +305,8 @@ class Change:
         nobody = f"leave unassigned in group {self.group_id}" if self.unassign else ""
         priority = f"priority {self.priority}" if self.priority else ""
         tags = f"tags + {', '.join(self.add_tags)}" if self.add_tags else ""
-        named = ("reopen" * self.reopen, owner, nobody, priority, tags, "private note" if self.note else "")
+        again = "reopen and solve again" * self.solve_again
+        named = ("reopen" * self.reopen, again, owner, nobody, priority, tags, "private note" if self.note else "")
         return [part for part in named if part]
 
 
@@ -291,6 +316,7 @@ class EffectKind(StrEnum):
     UPDATE = "update"  # one combined write to the ticket
     FOLLOW_UP = "follow_up"  # a new ticket that continues a closed one
     ALERT = "alert"  # a message to a member of staff
+    SURVEY = "survey"  # the second question, to the customer
 
 
 class EffectState(StrEnum):
@@ -315,13 +341,15 @@ class Effect:
     account: str
     ticket_id: str
     kind: EffectKind
-    step: str  # flag, confirm, withdraw, join, tell:<person>
+    step: str  # flag, confirm, withdraw, join, ask:<attempt>, tell:<person>; one effect of a kind for each
     generation: int = 0  # counts re-decisions of the same step
     change: Change = Change()
     seen_assignee_id: str | None = None  # who held the ticket when this was decided
     person: str | None = None  # ALERT: whom to tell, by their name in rules.yaml
     target: str | None = None  # ALERT: the address, channel or url at which they are told
     text: str | None = None  # ALERT: what
+    bundle: str | None = None  # ALERT: those of one bundle to one target leave as one message
+    way: SurveyWay | None = None  # SURVEY, and a FOLLOW_UP that carries one
     not_before: datetime | None = None
 
     @property
@@ -372,14 +400,25 @@ class Case:
     confirmed_at: datetime | None = None
     acknowledged_at: datetime | None = None  # first edit by the owner
     contacted_at: datetime | None = None  # first public reply by a human
+    replied_at: datetime | None = None  # the last one
+    nudged_at: datetime | None = None  # when the owner was told that the customer hears nothing
+    promise: str | None = None  # what was promised
+    promised_by: datetime | None = None  # until when; None once its breach was told, or it was kept
     solved_at: datetime | None = None  # since when it is solved
     checked_in_at: datetime | None = None  # when the owner was asked whether the solution holds
+    asked_at: datetime | None = None  # when the customer was asked again
+    asked_by: SurveyWay | None = None
+    reminded_at: datetime | None = None  # when the customer was reminded of the question, once at most
+    not_asked: str | None = None  # why the customer is not asked again
+    answer: Answer | None = None
     ended_at: datetime | None = None
     attempt: int = 1  # a second bad answer starts at most one more
     deadlines_done: int = 0  # how many deadlines of this attempt have been acted on, the shortest first
     chosen_by_human: bool = False  # somebody gave the ticket to its present owner: it is never taken from them
     seen_stamp: str = ""  # of the ticket when people were last looked for
     seen_at: datetime | None = None
+    incident: str | None = None  # the incident that it is part of: its alerts go out as one list
+    cause_asked_at: datetime | None = None
     cause: str | None = None  # what was learned when it ended
     remedy: str | None = None
     party: str | None = None  # service, product, policy, third_party
@@ -391,9 +430,19 @@ class Case:
         return self.stage is not Stage.ENDED
 
     @property
+    def is_request(self) -> bool:
+        """True if an agent asked for it with the tag `sr_request`; then there is no rating."""
+        return self.rating_id.startswith(REQUEST)
+
+    @property
     def carrier_id(self) -> str:
         """The ticket on which the recovery happens."""
         return self.work_ticket_id or self.ticket_id
+
+    @property
+    def ticket_ids(self) -> frozenset[str]:
+        """All tickets of this case: the rated one, and those that continue it."""
+        return frozenset(filter(None, (self.ticket_id, self.work_ticket_id, self.survey_ticket_id)))
 
 
 @dataclass(frozen=True)
@@ -423,6 +472,17 @@ class Decision:
 
 # ------------------------------------------------------------------ what a write came to
 @dataclass(frozen=True)
+class Question:
+    """The second question on its way to the requester; made when it leaves and never stored: its link is a secret.
+
+    A rule in the helpdesk mails *text* to the requester alone, and adds the helpdesk's own survey if *adds_survey*.
+    """
+
+    text: str = field(repr=False)
+    adds_survey: bool
+
+
+@dataclass(frozen=True)
 class Write:
     """An effect on its way to the helpdesk: *ticket* is the reading that the write depends on.
 
@@ -433,6 +493,7 @@ class Write:
     ticket: Ticket
     change: Change
     repeat: bool = False
+    question: Question | None = None  # a new ticket that carries one is solved from the beginning
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,18 @@ from bridge.rules.document import Document, Items, Map
 from bridge.rules.facts import Facts, fold
 from bridge.rules.notes import Note
 from bridge.rules.problems import Problem, Reporter, Spot, unknown
-from bridge.rules.schema import Account, Ignore, Limits, PersonEntry, PersonVariant, Playbook, Rule, RulesFile, Settings
+from bridge.rules.schema import (
+    Account,
+    Cause,
+    Ignore,
+    Limits,
+    PersonEntry,
+    PersonVariant,
+    Playbook,
+    Rule,
+    RulesFile,
+    Settings,
+)
 
 NamedPlace = tuple[Literal["group", "agent"], str, int, int]
 
@@ -79,6 +90,10 @@ class Rules:
         self.limits: Limits = file.limits
         self.people: Mapping[str, PersonEntry] = file.people
         self.away = file.away
+        self.hours = file.hours
+        self.survey_texts = file.survey_texts
+        self.goodwill = file.goodwill
+        self.causes: Mapping[str, Cause] = file.causes
         self.notes: Mapping[str, Note] = file.notes
         self.playbooks = playbooks
         self.ignore: tuple[Ignore, ...] = file.ignore

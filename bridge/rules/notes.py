@@ -20,6 +20,9 @@ PLACEHOLDERS: Mapping[str, str] = {
     "reason": "the reason that the customer picked",
     "reply_by": "when the customer should have an answer",
     "goodwill_left": "what may still be offered without asking",
+    "goodwill_up_to": "what may still be offered with approval",
+    "goodwill_policy": "the version of the goodwill table",
+    "history": "this customer's earlier ratings, with dates",
     "bad_ratings_90d": "this customer's bad ratings in so many days; any number of days",
     "original_agent": "who had the ticket when it was rated",
     "assignee": "who has it now",
@@ -32,6 +35,15 @@ PLACEHOLDERS: Mapping[str, str] = {
     "group": "the group that has the ticket",
     "channel": "how the ticket came in",
     "account": "the helpdesk's name in this file",
+}
+SURVEY_PLACEHOLDERS: Mapping[str, str] = {
+    "customer_first_name": "the first name of the requester",
+    "customer_name": "the name of the requester",
+    "link": "the address of the question; it is added at the end if it stands nowhere",
+    "ticket_id": "the number of the ticket",
+    "ticket_subject": "its subject",
+    "brand": "the brand or product",
+    "answer_by": "until when an answer counts",
 }
 LONGEST_NOTE = 10_000  # characters, as written
 LONGEST_VALUE = 4_000  # characters of one value in a note
@@ -83,7 +95,7 @@ class Note:
         return _break_braces("".join(filled))
 
 
-def parse_note(text: str) -> Note:
+def parse_note(text: str, placeholders: Mapping[str, str] = PLACEHOLDERS) -> Note:
     """Read the text of a note; raises NoteError for unknown placeholders and for braces on their own."""
     if len(text) > LONGEST_NOTE:
         raise NoteError([Fault(f"the note has {len(text):,} characters; at most {LONGEST_NOTE:,}", text)])
@@ -94,12 +106,12 @@ def parse_note(text: str) -> Note:
         parts.append((found[1].strip(), (found[2] or "").strip()))
         end = found.end()
     parts.append(text[end:])
-    if faults := _faults(text, parts):
+    if faults := _faults(text, parts, placeholders):
         raise NoteError(faults)
     return Note(tuple(part for part in parts if part))
 
 
-def _faults(text: str, parts: Sequence[str | tuple[str, str]]) -> list[Fault]:
+def _faults(text: str, parts: Sequence[str | tuple[str, str]], placeholders: Mapping[str, str]) -> list[Fault]:
     if theirs := re.search(r"\{[{%][^\n]{0,40}", text):
         advice = "placeholders of the helpdesk are not used here; write {ticket_id}, with single braces"
         return [Fault(advice, theirs[0])]
@@ -109,8 +121,8 @@ def _faults(text: str, parts: Sequence[str | tuple[str, str]]) -> list[Fault]:
             if brace := re.search(r"[{}][^\n]{0,20}", part):
                 advice = f"a {brace[0][0]} on its own; a placeholder is written {{customer_name|fallback}}"
                 faults.append(Fault(advice, brace[0]))
-        elif part[0] not in PLACEHOLDERS and not _BAD_RATINGS.fullmatch(part[0]):
-            message, suggestion = unknown("placeholder", part[0], PLACEHOLDERS)
+        elif part[0] not in placeholders and not (placeholders is PLACEHOLDERS and _BAD_RATINGS.fullmatch(part[0])):
+            message, suggestion = unknown("placeholder", part[0], placeholders)
             faults.append(Fault(message, f"{{{part[0]}", suggestion))
     return faults
 

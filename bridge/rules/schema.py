@@ -6,6 +6,7 @@ A key that is not here is a mistake. The models are frozen and are what the rest
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -16,11 +17,14 @@ from bridge.hours import ALL_DAY
 from bridge.model import Severity
 from bridge.rules.document import Map
 from bridge.rules.values import (
+    AccountName,
     AccountUrl,
+    Clock,
     Conditions,
     Day,
     Duration,
     Email,
+    FieldName,
     Holidays,
     MoneyLimit,
     MoneyText,
@@ -29,12 +33,14 @@ from bridge.rules.values import (
     NoteName,
     NoteText,
     NotifyTarget,
+    PageUrl,
     PersonName,
     PlaybookName,
     QuietHours,
     RateLimit,
     Rung,
     Share,
+    SurveyNoteText,
     Tag,
     WeekHours,
     WholeNumber,
@@ -70,12 +76,31 @@ class Account(Part):
     url: AccountUrl
 
 
+class TicketFields(Part):
+    """Fields of the account's own that agents fill: a Zendesk id, or a Freshdesk name such as cf_cause."""
+
+    cause: FieldName | None = None
+    remedy: FieldName | None = None
+    promised_by: FieldName | None = None  # a date: until when something was promised
+    goodwill_spent: FieldName | None = None  # a number, in the currency of limits.goodwill_per_ticket
+
+    @property
+    def named(self) -> Mapping[str, str]:
+        """The fields that are named, by what they mean."""
+        return {meaning: name for meaning, name in self if name}
+
+
 class Settings(Part):
     """How the bridge behaves as a whole."""
 
     mode: Literal["shadow", "live"] = "shadow"
     surveys: Literal["off", "listed", "everyone"] = "off"
     survey_list: tuple[Email, ...] = ()
+    survey_mail: Literal["helpdesk", "smtp"] = "helpdesk"  # who brings our words to the customer
+    survey_page: PageUrl | None = None  # where our own question is answered
+    allow_rerating: bool = False  # a second rating in the helpdesk may overwrite the first
+    confidential: bool = False  # no names in notes and messages
+    ticket_fields: TicketFields = Field(default_factory=TicketFields)
     timezone: Zone = Field(default_factory=lambda: ZoneInfo("UTC"))
     working_hours: WeekHours = (ALL_DAY,) * 7
     holidays: Holidays = frozenset()
@@ -99,8 +124,12 @@ class Limits(Part):
     """What always holds for new recoveries; None is no limit."""
 
     tickets_per_hour: WholeNumber | None = None
+    tickets_per_day: WholeNumber | None = None
+    share_of_rated: Share | None = None  # of the ratings of a day, counted from 30 of them
     writes_per_ticket_per_day: WholeNumber | None = None
     recoveries_per_ticket: WholeNumber | None = None
+    recoveries_per_customer: RateLimit | None = None
+    give_up_after: Duration = timedelta(days=30)  # since a case was flagged, if it is not solved by then
     surveys_per_customer: RateLimit | None = None
     goodwill_per_ticket: MoneyText | None = None
     goodwill_per_customer: MoneyLimit | None = None
@@ -124,7 +153,12 @@ class PersonVariant(Part):
 
 
 class PersonEntry(PersonVariant):
-    """Who a name of rules.yaml is in the helpdesk, and where to tell them."""
+    """Who a name of rules.yaml is in the helpdesk, and where to tell them.
+
+    With *digest*, a time of day, messages about cases of low or normal severity wait for it and come as one.
+    """
+
+    digest: Clock | None = None
 
     per_group: dict[Name, PersonVariant] = {}
     per_brand: dict[Name, PersonVariant] = {}
@@ -144,6 +178,26 @@ class PersonEntry(PersonVariant):
     def variants(self) -> list[PersonVariant]:
         """The entry itself and all its variants."""
         return [self, *self.per_group.values(), *self.per_brand.values(), *self.per_reason.values()]
+
+
+class OwnHours(Part):
+    """Where an account, a group or an agent differs from the settings; what is left out stays as it is there."""
+
+    account: AccountName | None = None
+    group: Name | None = None
+    agent: Email | None = None
+    timezone: Zone | None = None
+    working_hours: WeekHours | None = None
+    holidays: Holidays | None = None
+    quiet_hours: QuietHours | None = None
+
+    @model_validator(mode="after")
+    def _of_one(self) -> Self:
+        if len(self.model_fields_set & {"account", "group", "agent"}) != 1:
+            raise wrong("say whose hours these are: write one of account, group or agent")
+        if not self.model_fields_set & {"timezone", "working_hours", "holidays", "quiet_hours"}:
+            raise wrong("nothing differs here; write a timezone, working_hours, holidays or quiet_hours")
+        return self
 
 
 class Away(Part):
@@ -177,6 +231,37 @@ class Goodwill(Part):
         if self.approval_above.currency != self.up_to.currency:
             raise wrong("up_to and approval_above are in two currencies; use one", key="approval_above")
         return self
+
+
+class GoodwillLine(Goodwill):
+    """One line of the goodwill table: for these severities and customers."""
+
+    severity: tuple[Severity, ...] = ()  # of any, if empty
+    customer_tags: tuple[Name, ...] = ()  # one of them is enough; everybody, if empty
+
+
+class GoodwillTable(Part):
+    """What may be offered, by severity and customer value: the first line that fits."""
+
+    version: Name  # shown in each note, so that it is known later by which policy something was granted
+    lines: tuple[GoodwillLine, ...] = Field(min_length=1)
+
+
+class Cause(Part):
+    """A reason why customers were let down; *tag* is how agents say so on the ticket."""
+
+    tag: Tag | None = None
+    party: Literal["service", "product", "policy", "third_party"] | None = None
+
+
+class SurveyText(Part):
+    """What a customer reads who is asked again, for one brand and language; the most special one is taken."""
+
+    brand: Name | None = None
+    language: Name | None = None  # as the helpdesk has it, such as de or en-us
+    sender: Name | None = None  # of our own mail: Acme Care <care@acme.example>
+    subject: Name
+    text: SurveyNoteText
 
 
 class AssignTo(Part):
@@ -218,6 +303,9 @@ class Survey(Part):
 
     after: Duration  # from the day the recovery is solved
     answer_within: Duration = timedelta(days=7)
+    by: Literal["auto", "helpdesk", "link"] = "auto"
+    reopen: Literal["auto", "always", "never"] = "auto"  # solved again at once, so that it closes later
+    remind_after: Duration | None = None  # once, if there is no answer
     if_still_bad: AssignTo | None = None
 
 
@@ -234,6 +322,8 @@ class Playbook(Part):
     notify: PersonName | None = None
     goodwill: Goodwill | None = None
     deadlines: tuple[Deadline, ...] = ()
+    remind_if_silent: Duration | None = None  # of working time without a word to the customer
+    abusive: PersonName | None = None  # who takes over when an agent adds the tag sr_abusive
     check_in: CheckIn | None = None
     survey: Survey | None = None
 
@@ -244,6 +334,7 @@ class Playbook(Part):
         for deadline in self.deadlines:
             found += [(deadline.otherwise.assign, "assign"), (deadline.otherwise.notify, "notify")]
         found.append((self.notify, "notify"))
+        found.append((self.abusive, "assign"))
         if self.goodwill:
             found.append((self.goodwill.approved_by, "approve"))
         if self.survey and self.survey.if_still_bad:
@@ -265,6 +356,7 @@ class Rule(Ignore):
 
     severity: Severity = Severity.NORMAL
     playbook: PlaybookName
+    incident: Name | None = None  # its cases are one incident: what leads are told comes as one list
 
 
 class RulesFile(Part):
@@ -276,8 +368,12 @@ class RulesFile(Part):
     settings: Settings = Field(default_factory=Settings)
     limits: Limits = Field(default_factory=Limits)
     people: dict[Name, PersonEntry] = {}
+    hours: tuple[OwnHours, ...] = ()
     away: tuple[Away, ...] = ()
     notes: dict[Name, NoteText] = {}
+    survey_texts: tuple[SurveyText, ...] = ()
+    goodwill: GoodwillTable | None = None
+    causes: dict[Name, Cause] = {}
     playbooks: dict[Name, Playbook] = {}
     ignore: tuple[Ignore, ...] = ()
     rules: tuple[Rule, ...] = Field(min_length=1)

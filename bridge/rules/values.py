@@ -24,7 +24,7 @@ from bridge.hours import MIDNIGHT, Hours, PublicHolidays, parse_duration
 from bridge.rules.conditions import Block
 from bridge.rules.document import Items, Map
 from bridge.rules.fields import read_block
-from bridge.rules.notes import Note, NoteError, parse_note
+from bridge.rules.notes import SURVEY_PLACEHOLDERS, Note, NoteError, parse_note
 from bridge.rules.problems import Reporter, Spot, unknown
 
 T = TypeVar("T")
@@ -143,6 +143,15 @@ def _account_url(value: Any) -> str:
     return text
 
 
+def _field_name(value: Any) -> str:
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value, "cf_cause")
+    if not re.fullmatch(r"[0-9]{1,20}|cf_[a-z0-9_]{1,200}", text):
+        raise wrong(
+            f'"{text}" is no ticket field; write its id in Zendesk (a number), or its name in Freshdesk (cf_...)'
+        )
+    return text
+
+
 def _money(value: Any) -> Money:
     text = _text(value, "20 EUR")
     found = _MONEY.fullmatch(text)
@@ -240,6 +249,10 @@ def _span(text: str) -> tuple[time, time]:
     if start == end and start != MIDNIGHT:
         raise wrong(f'"{text}" begins and ends at once; for the whole day write 00:00-24:00')
     return start, end
+
+
+def _time_of_day(value: Any) -> time:
+    return _clock(_text(value, "17:00"))
 
 
 def _quiet(value: Any) -> tuple[time, time]:
@@ -347,6 +360,13 @@ def _note(value: Any) -> Note:
         raise PydanticCustomError("note", "{advice}", {"advice": str(exc), "faults": exc.faults}) from exc
 
 
+def _survey_text(value: Any) -> Note:
+    try:
+        return parse_note(_text(value, "Did we make it right? {link}"), SURVEY_PLACEHOLDERS)
+    except NoteError as exc:
+        raise PydanticCustomError("note", "{advice}", {"advice": str(exc), "faults": exc.faults}) from exc
+
+
 def _block(value: Any, info: ValidationInfo) -> Block:
     if not isinstance(value, Map):
         raise wrong("conditions are wanted here, like {rating: bad}")
@@ -371,11 +391,14 @@ class Refers(Reads):
         return core_schema.with_info_plain_validator_function(self._read)
 
 
+AccountName = Annotated[str, Refers(_one_of("accounts", "account"))]
 AccountUrl = Annotated[str, Reads(_account_url)]
+Clock = Annotated[time, Reads(_time_of_day)]
 Conditions = Annotated[Block, Refers(_block)]
 Day = Annotated[date, Reads(_day)]
 Duration = Annotated[timedelta, Reads(_duration)]
 Email = Annotated[str, Reads(_email)]
+FieldName = Annotated[str, Reads(_field_name)]
 Holidays = Annotated[PublicHolidays | frozenset[date], Refers(_holidays)]
 MoneyText = Annotated[Money, Reads(_money)]
 MoneyLimit = Annotated[MoneyWithin, Reads(_money_within)]
@@ -384,12 +407,14 @@ NeededVersion = Annotated[str, Reads(_needs)]
 NoteName = Annotated[str, Refers(_one_of("notes", "note"))]
 NoteText = Annotated[Note, Reads(_note)]
 NotifyTarget = Annotated[str, Reads(_notify)]
+PageUrl = Annotated[str, Reads(_url)]
 PersonName = Annotated[str, Refers(_one_of("people", "person"))]
 PlaybookName = Annotated[str, Refers(_one_of("playbooks", "playbook"))]
 QuietHours = Annotated[tuple[time, time], Reads(_quiet)]
 RateLimit = Annotated[CountWithin, Reads(_count_within)]
 Rung = Annotated[str, Refers(_one_of("people", "person", "original_agent", "same_team"))]
 Share = Annotated[float, Reads(_share)]
+SurveyNoteText = Annotated[Note, Reads(_survey_text)]
 Tag = Annotated[str, Reads(_tag)]
 WeekHours = Annotated[tuple[Hours, ...], Refers(_working_hours)]
 WholeNumber = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
