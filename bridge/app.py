@@ -33,6 +33,7 @@ from bridge.http import BridgeSession, Budget
 from bridge.notify import Channels
 from bridge.rules import Account, Rules
 from bridge.store import Store
+from bridge.survey_link import SurveyLinks
 
 log = logging.getLogger(__name__)
 
@@ -185,19 +186,27 @@ def open_app(
             tools = Tools(sessions[name], memory, now, sleep, rules.needs(), rules.settings.directory_age)
             desks[name] = _connect(name, account, rules, env, tools)
         engine = Engine(rules, store, desks, now, _random_id, settings.customer_hasher(folder), stopping)
-        yield App(rules, folder, store, engine, Delivery(engine, channels(env)), sessions, now, sleep)
+        delivery = Delivery(engine, channels(env, now), _links(rules, folder))
+        yield App(rules, folder, store, engine, delivery, sessions, now, sleep)
     finally:
         store.close()
 
 
-def channels(env: Mapping[str, str]) -> Channels:
+def channels(env: Mapping[str, str], now: Clock | None = None) -> Channels:
     """Return the ways to members of staff that the environment names."""
     return Channels(
         smtp_url=settings.program_secret(env, "smtp_url"),
         mail_from=env.get("BRIDGE_MAIL_FROM", "recovery-bridge@localhost"),
         slack_webhook=settings.program_secret(env, "slack_webhook"),
         signing_secret=settings.program_secret(env, "notify_secret"),
+        now=now,
     )
+
+
+def _links(rules: Rules, folder: Path) -> SurveyLinks | None:
+    """Return what makes the links to our own question, if it has a page."""
+    page = rules.settings.survey_page
+    return SurveyLinks(settings.survey_key(folder), page) if page else None
 
 
 def _session(rules: Rules, store: Store, name: str, now: Clock, sleep: Sleep) -> BridgeSession:

@@ -99,7 +99,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class SetupStep:
-    """One object that the rules need in the helpdesk; *state*: present, created, missing, removed, absent."""
+    """One object that the rules need in the helpdesk.
+
+    *state*: present, created, changed, removed; in a dry run missing, differs, absent; or by hand, with how.
+    """
 
     what: str
     state: str
@@ -117,6 +120,7 @@ class Asking:
     is_link: bool = False  # its own survey is a link from `survey_link`, which we bring; else a rule sends the survey
     overwrites: bool = False  # a second rating overwrites the first
     closes_after: timedelta | None = None  # how long solved tickets can still be rated; None: for weeks
+    asks_on_solve: bool = False  # the helpdesk sends a survey by itself whenever a ticket is solved, as far as it says
 
 
 class Connector(Protocol):
@@ -163,6 +167,9 @@ class Connector(Protocol):
 
         What a rule that `setup` installs must do counts as possible only if that rule is there and active.
         """
+
+    def language(self, ticket: Ticket) -> str | None:
+        """Return the language of a ticket's requester, as far as the helpdesk has it; may cost a call."""
 
     def asked_since(self, ticket_id: str, since: datetime) -> datetime | None:
         """Return when the helpdesk offered its own survey on this ticket at or after *since*.

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
+from bridge.connector import Asking
+from bridge.hours import Calendar
+from bridge.messages import bundle_of, when_to_tell
 from bridge.model import Audit, Case, Change, Decision, Effect, EffectKind, Outcome, Rating, Stage, Ticket
 from bridge.owner import Owner, Staff
 from bridge.rules import Facts, Playbook, Rules
@@ -14,7 +18,15 @@ from bridge.rules import Facts, Playbook, Rules
 FLAGGED_TAG = "sr_flagged"
 REOPENED_TAG = "sr_reopened"
 WITHDRAWN_TAG = "sr_withdrawn"
-TAGS_IN_USE = (FLAGGED_TAG, REOPENED_TAG, WITHDRAWN_TAG)
+SURVEYED_TAG = "sr_surveyed"
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Goodwill granted so far, by currency: on this ticket, and to this customer within the limit's time."""
+
+    on_ticket: Mapping[str, Decimal] = field(default_factory=dict)
+    for_customer: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,9 @@ class Situation:
     link: str  # to the ticket, for staff
     shadow: bool
     new_id: Callable[[], str]  # random ids for cases and effects
+    asking: Asking | None = None  # how the customer can be asked again; None where nobody is
+    history: str | None = None  # this customer's earlier ratings, for staff
+    spent: Spent = Spent()
 
     @property
     def rules(self) -> Rules:
@@ -38,6 +53,10 @@ class Situation:
     def now(self) -> datetime:
         """The moment of the decision."""
         return self.staff.now
+
+    def hours(self, case: Case) -> Calendar:
+        """Return the working hours of whoever has the case: their own where known, else their team's."""
+        return self.staff.hours_of(case.assignee_id, case.group_id)
 
 
 def decide(case: Case, what: str, reason: str, situation: Situation, effects: Sequence[Effect] = ()) -> Decision:
@@ -72,8 +91,19 @@ def ended(case: Case, outcome: Outcome, why: str, now: datetime) -> Case:
 
 
 def end(case: Case, outcome: Outcome, why: str, situation: Situation) -> Decision:
-    """End a case with one named outcome."""
-    return decide(ended(case, outcome, why, situation.now), "ended", why, situation)
+    """End a case with one named outcome, and with what its ticket says about the cause."""
+    learned = learn(case, situation)
+    return decide(ended(learned, outcome, why, situation.now), "ended", why, situation)
+
+
+def learn(case: Case, situation: Situation) -> Case:
+    """Return the case with the cause and the remedy that agents put down on its ticket."""
+    rules, ticket = situation.rules, situation.ticket
+    named = rules.settings.ticket_fields.named
+    said = {meaning: ticket.fields.get(name) for meaning, name in named.items()}
+    cause = case.cause or rules.cause_of(ticket.tags, said.get("cause"))
+    party = case.party or (rules.party_of(cause) if cause else None)
+    return replace(case, cause=cause, party=party, remedy=case.remedy or said.get("remedy"))
 
 
 def end_at_once(case: Case, why: str, situation: Situation) -> Decision:
@@ -101,11 +131,19 @@ def alert(case: Case, name: str | None, step: str, text: str, situation: Situati
     effect = effect_for(case, EffectKind.ALERT, f"{step}:tell:{name or 'nobody'}", Change(), situation)
     if name is None:
         return replace(effect, text=text)
-    ticket, groups = situation.ticket, situation.staff.directory.groups
+    ticket, groups, rules = situation.ticket, situation.staff.directory.groups, situation.rules
     reason = situation.facts.reason if situation.facts else None
-    person = situation.rules.person(name, group=groups.get(ticket.group_id or ""), brand=ticket.brand, reason=reason)
+    person = rules.person(name, group=groups.get(ticket.group_id or ""), brand=ticket.brand, reason=reason)
     heading = f"{case.account} ticket {case.ticket_id}, severity {case.severity}: {situation.link}"
-    return replace(effect, person=name, target=person.notify or person.agent, text=f"{heading}\n{text}")
+    digest, calendar = rules.people[name].digest, situation.hours(case)
+    return replace(
+        effect,
+        person=name,
+        target=person.notify or person.agent,
+        text=f"{heading}\n{text}",
+        bundle=bundle_of(case, digest, calendar, situation.now),
+        not_before=when_to_tell(case, digest, calendar, situation.now),
+    )
 
 
 def playbook_of(case: Case, situation: Situation) -> Playbook:

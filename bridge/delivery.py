@@ -13,9 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from bridge.asking import Asker, asked_for
 from bridge.connector import Connector
 from bridge.engine import Engine
-from bridge.errors import CredentialsRefused, HelpdeskError, StoreError, Throttled
+from bridge.errors import CredentialsRefused, HelpdeskError, Refused, StoreError, Throttled
 from bridge.log import crash
 from bridge.model import (
     Accepted,
@@ -25,16 +26,21 @@ from bridge.model import (
     Effect,
     EffectKind,
     EffectState,
+    Question,
     Sending,
     Ticket,
     Verdict,
     Write,
     Written,
 )
-from bridge.notify import Channels, NotToldError
+from bridge.notify import Channels, NoAnswerError, NotToldError
 from bridge.reading import SEVERAL_IN_A_ROW, TRY_AGAIN_AFTER, batch_of, is_of_the_account, retry_in
-from bridge.recovery import CLOSING_STEPS, EffectFailed, advance, settle
+from bridge.recovery import EffectFailed, advance, is_closing, settle
+from bridge.rules import SurveyText
 from bridge.store import Claim, StaleCase
+from bridge.survey import is_question, sent, unasked
+from bridge.survey_link import SurveyLinks
+from bridge.telling import SILENT_FOR, Telling
 
 log = logging.getLogger(__name__)
 
@@ -44,18 +50,22 @@ MAX_TRIES = 8
 STAMP_SETTLES_WITHIN = timedelta(seconds=2)  # stamps have one-second steps
 FIRST_RETRY = timedelta(seconds=5)
 LAST_RETRY = timedelta(minutes=10)
+LEFT = (EffectState.APPLIED, EffectState.ADOPTED)
 SHADOW_LASTS = timedelta(minutes=5)  # longer than a run waits for what is due later
 
 
 class Delivery:
     """Carries out the effects of one engine."""
 
-    def __init__(self, engine: Engine, channels: Channels) -> None:
+    def __init__(self, engine: Engine, channels: Channels, links: SurveyLinks | None = None) -> None:
         self.engine, self.channels = engine, channels
         self.store, self.now = engine.store, engine.now
+        self.telling = Telling(self.store, channels, self.now, lease=LEASE, finish=self._finish, park=self._park)
+        self.asker = Asker(engine.rules, self.store, channels, links, self.now)
         self._one_by_one = False  # after trouble, to find whose it was
         self._troubles = 0  # single ones in a row
         self._said: set[str] = set()  # warnings that need no repeating
+        self._mail_rests_until: datetime | None = None
 
     def deliver(self, account: str) -> bool:
         """Carry out one batch of what is due, many tickets together where the helpdesk can; False if nothing was."""
@@ -94,9 +104,7 @@ class Delivery:
             self.store.postpone(claim, self.now() + SHADOW_LASTS, "shadow mode: nothing is sent")
 
     def _carry_out(self, desk: Connector, claims: Sequence[Claim]) -> None:
-        for claim in claims:
-            if claim.effect.kind is EffectKind.ALERT:
-                self._tell(claim)
+        self.telling.tell([claim for claim in claims if claim.effect.kind is EffectKind.ALERT])
         wanted = [claim for claim in claims if claim.effect.kind is not EffectKind.ALERT and self._is_wanted(claim)]
         untold = self._follow_jobs(desk, [claim for claim in wanted if claim.job])
         sendable = [claim for claim in wanted if not claim.job] + untold
@@ -111,26 +119,10 @@ class Delivery:
         writes = [write for claim, ticket in ready if (write := self._prepare(desk, claim, ticket))]
         self._write(desk, writes, {claim.effect.effect_id: claim for claim in waiting})
 
-    # -------------------------------------------------------------- staff
-    def _tell(self, claim: Claim) -> None:
-        effect = claim.effect
-        subject = f"Recovery Bridge: ticket {effect.ticket_id} of {effect.account}"
-        if not effect.target:
-            self._park(claim, f"nobody can be told: {effect.person!r} has no `notify` in rules.yaml")
-            return
-        if not self._intend([claim]):
-            return
-        try:
-            self.channels.tell(effect.target, subject, effect.text or "")
-        except NotToldError as exc:
-            self._park(claim, str(exc))
-            return
-        self._finish(claim, EffectState.APPLIED, f"told {effect.person}")
-
     # -------------------------------------------------------------- before the write
     def _is_wanted(self, claim: Claim) -> bool:
         """Drop what its case no longer wants."""
-        if claim.case.is_open or (claim.effect.step in CLOSING_STEPS and self._agents_know(claim)):
+        if claim.case.is_open or (is_closing(claim.effect.step) and self._agents_know(claim)):
             return True
         self._finish(claim, EffectState.SUPERSEDED, f"the case has ended: {claim.case.reason}")
         return False
@@ -153,29 +145,36 @@ class Delivery:
     def _prepare(self, desk: Connector, claim: Claim, ticket: Ticket) -> Write | None:
         effect = claim.effect
         repeat = claim.last_sent_at is not None
-        if ticket.marker == effect.marker and repeat:
+        half_done = effect.change.solve_again and not ticket.status.is_solved
+        if ticket.marker == effect.marker and repeat and not half_done:
             return Write(effect, ticket, effect.change, repeat)
         if ticket.status.is_gone:
             self._failed(desk, claim, Verdict.GONE, f"it is {ticket.status}", ticket)
             return None
-        if effect.kind is EffectKind.UPDATE and ticket.status.is_locked:
+        if effect.way and self.asker.is_mailed_by_us(desk, effect):
+            self._mail(desk, claim, ticket)
+            return None
+        if effect.kind is not EffectKind.FOLLOW_UP and ticket.status.is_locked:
             self._failed(desk, claim, Verdict.LOCKED, f"it is {ticket.status}", ticket)
             return None
         if desk.conditional_writes and ticket.read_at - ticket.updated_at < STAMP_SETTLES_WITHIN:
             self.engine.reading.forget(claim.effect.account, [ticket.ticket_id])
             self.store.postpone(claim, self.now() + STAMP_SETTLES_WITHIN, "changed within the last two seconds")
             return None
-        return self._what_is_left(claim, ticket, repeat)
+        return self._what_is_left(desk, claim, ticket)
 
-    def _what_is_left(self, claim: Claim, ticket: Ticket, repeat: bool) -> Write | None:
-        effect, carrier_id = claim.effect, claim.case.carrier_id
-        if effect.kind is EffectKind.FOLLOW_UP and effect.ticket_id != carrier_id:
+    def _what_is_left(self, desk: Connector, claim: Claim, ticket: Ticket) -> Write | None:
+        effect, carrier_id, repeat = claim.effect, claim.case.carrier_id, claim.last_sent_at is not None
+        if effect.kind is EffectKind.FOLLOW_UP and effect.way is None and effect.ticket_id != carrier_id:
             self._finish(claim, EffectState.SUPERSEDED, f"ticket {carrier_id} continues it already")
             return None
         if not repeat and self._wrote_enough(effect):
             self.store.postpone(claim, self.now() + TRY_AGAIN_AFTER, "limits: writes_per_ticket_per_day")
             return None
         change = settle(effect, ticket)
+        if effect.way:
+            asked = self._question(desk, claim, ticket)
+            return Write(effect, ticket, change, repeat, asked[1]) if asked else None
         if change.is_empty:
             self._finish(claim, EffectState.SUPERSEDED, "a human has already done all of it")
             return None
@@ -183,9 +182,54 @@ class Delivery:
 
     def _wrote_enough(self, effect: Effect) -> bool:
         limit = self.engine.rules.limits.writes_per_ticket_per_day
-        if limit is None or effect.step in CLOSING_STEPS:
+        if limit is None or is_closing(effect.step):
             return False
         return self.store.writes_on(effect.account, effect.ticket_id, self.now() - A_DAY) >= limit
+
+    # -------------------------------------------------------------- the second question
+    def _question(self, desk: Connector, claim: Claim, ticket: Ticket) -> tuple[SurveyText, Question] | None:
+        """Write the question if nothing speaks against it now; what does is put down with the case."""
+        if not_before := self.asker.quiet_until(self.engine.rules.calendar(desk.account)):
+            self.store.postpone(claim, not_before, "quiet hours")
+            return None
+        if why := self.asker.objection(claim, ticket):
+            self._finish(claim, EffectState.SUPERSEDED, why)
+            return None
+        try:
+            return self.asker.question(desk, claim, ticket)
+        except Refused as exc:
+            self._finish(claim, EffectState.REFUSED, str(exc))
+            return None
+
+    def _mail(self, desk: Connector, claim: Claim, ticket: Ticket) -> None:
+        """Mail the question by ourselves, at most once: one of which nobody knows whether it left is not repeated."""
+        if claim.last_sent_at is not None:
+            self._finish(claim, EffectState.ADOPTED, "may have been mailed before, and is not mailed twice")
+            return
+        if self._mail_rests_until and self.now() < self._mail_rests_until:
+            self.store.postpone(claim, self._mail_rests_until, "the mail server did not answer a moment ago")
+            return
+        asked = self._question(desk, claim, ticket)
+        if asked is None or not self._intend([claim]):
+            return
+        try:
+            self.asker.mail(claim, ticket, *asked)
+        except NotToldError as exc:
+            self._not_mailed(claim, exc)
+            return
+        self._finish(claim, EffectState.APPLIED, "the question was mailed")
+
+    def _not_mailed(self, claim: Claim, exc: NotToldError) -> None:
+        if exc.may_have_arrived:
+            self._finish(claim, EffectState.ADOPTED, f"may have been mailed: {exc}")
+            return
+        self.store.unsend([claim], tries=1)
+        if exc.is_lasting:
+            self._park(claim, str(exc))
+            return
+        if isinstance(exc, NoAnswerError):
+            self._mail_rests_until = self.now() + SILENT_FOR
+        self._again(claim, self.now() + retry_in(claim.tries), str(exc))
 
     # -------------------------------------------------------------- the write
     def _write(self, desk: Connector, writes: Sequence[Write], claims: dict[str, Claim]) -> None:
@@ -279,15 +323,19 @@ class Delivery:
         """Store the result; a case that another process moved meanwhile is read again, so that no result is lost."""
         self.engine.tally.effects[str(state)] += 1
         audit = _audit(claim, str(state), why, self.now())
-        case = claim.case
+        case, never_left = claim.case, is_question(claim.effect) and _never_left(claim, state)
         while True:
             after = _after(case, claim.effect, news, ticket)
+            if never_left:
+                after = unasked(after, why)
+            elif claim.effect.way:
+                after = sent(after, claim.effect, self.now(), news.ticket_id if news else None)
             try:
                 self.store.finish(
                     claim,
                     state,
                     audit=audit,
-                    case=after,
+                    case=replace(after, version=case.version + 1) if after != case else None,
                     expected_version=case.version,
                     error=why if state is EffectState.PARKED else None,
                     remote_ref=news.ticket_id if news else None,
@@ -298,6 +346,9 @@ class Delivery:
                     case = now
                     continue
                 log.warning("another process has taken this over and looks it up", extra=_names(claim.effect))
+                return
+            if never_left:
+                self.store.release_survey(asked_for(case))
             return
 
     def _failed(self, desk: Connector, claim: Claim, verdict: Verdict, why: str, ticket: Ticket) -> None:
@@ -349,16 +400,21 @@ def _place(effect: Effect) -> tuple[str, Change]:
     return effect.step, Change(assignee_id=change.assignee_id, group_id=change.group_id, unassign=change.unassign)
 
 
-def _after(case: Case, effect: Effect, news: Written | None, ticket: Ticket | None) -> Case | None:
-    """Return the case as a write leaves it, or None if it stays as it is."""
+def _after(case: Case, effect: Effect, news: Written | None, ticket: Ticket | None) -> Case:
+    """Return the case as a write leaves it."""
     after = case
-    if news and news.ticket_id and effect.kind is EffectKind.FOLLOW_UP:
+    if news and news.ticket_id and effect.kind is EffectKind.FOLLOW_UP and effect.way is None:
         after = replace(after, work_ticket_id=news.ticket_id)
     chosen = ticket.assignee_id if ticket else None
     if chosen and chosen not in (effect.seen_assignee_id, effect.change.assignee_id, case.assignee_id) and case.is_open:
         after = replace(after, assignee_id=chosen, group_id=ticket.group_id if ticket else None)
         after = replace(after, reason=f"{case.reason}; a human gave the ticket to somebody else, who keeps it")
-    return None if after == case else replace(after, version=case.version + 1)
+    return after
+
+
+def _never_left(claim: Claim, state: EffectState) -> bool:
+    """True if it is certain that a question did not reach the customer."""
+    return state not in LEFT and not (state is EffectState.PARKED and claim.last_sent_at)
 
 
 def _audit(claim: Claim, what: str, reason: str, at: datetime) -> Audit:

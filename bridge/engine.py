@@ -7,6 +7,7 @@ saved; nothing is written to a helpdesk here.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,8 +15,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from bridge.asking import asked_for, why_barred
+from bridge.briefing import Briefing
 from bridge.connector import Connector
-from bridge.decision import Situation, who_hears
+from bridge.deadlines import ASK, REMIND
+from bridge.deciding import Batch
+from bridge.decision import Situation
 from bridge.errors import (
     BadRecord,
     BridgeError,
@@ -23,17 +28,16 @@ from bridge.errors import (
     NotFound,
     StoreError,
 )
-from bridge.hours import Calendar
+from bridge.limits import Brakes
 from bridge.log import crash
 from bridge.model import (
+    REQUEST,
     Activity,
+    Answer,
     Audit,
     Case,
     Category,
     Decision,
-    Directory,
-    Effect,
-    EffectKind,
     EffectState,
     Rating,
     Stage,
@@ -43,9 +47,10 @@ from bridge.model import (
 from bridge.owner import Staff
 from bridge.pursuit import is_news
 from bridge.reading import BATCH, TRY_AGAIN_AFTER, Reading, batch_of, retry_in
-from bridge.recovery import DeadlinePassed, OwnerGone, PeopleActed, RatedAgain, Signal, advance, open_case
-from bridge.rules import Facts, Playbook, Rule, Rules, facts_of
+from bridge.recovery import Answered, DeadlinePassed, OwnerGone, PeopleActed, Signal, advance
+from bridge.rules import Rules, facts_of
 from bridge.store import StaleCase, Store, StoredRating
+from bridge.survey import SCALE_MAX, Chance, category_of
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +58,11 @@ MEMORY_REACHES_BACK = timedelta(days=90)
 SWEEP_EVERY = timedelta(days=1)
 SWEEPS_OVERLAP = timedelta(hours=1)
 WATCH_EVERY = timedelta(minutes=5)
+REQUESTS_EVERY = timedelta(minutes=15)
 NEVER = "2000-01-01T00:00:00+00:00"
 LOOKS_OVERLAP = timedelta(minutes=2)
 STAMP_STEP = timedelta(seconds=1)
-LIMIT_COUNTS_OVER = timedelta(hours=1)
 MODES_OVERLAP = timedelta(minutes=15)  # ratings between the last run of one mode and the first of the next
-HISTORY_REACHES_BACK = timedelta(days=366)
 
 
 @dataclass
@@ -88,8 +92,10 @@ class Engine:
     def __post_init__(self) -> None:
         self.started_at = self.now()
         self.reading = Reading(self.now)
-        self.calendar: Calendar = self.rules.calendar()
-        self.is_shadow = self.rules.settings.mode == "shadow"
+        self.briefing = Briefing(self.rules, self.store, self.now, self.new_id, self.known_as)
+        self.brakes = Brakes(self.briefing)
+        self.is_shadow = self.briefing.is_shadow
+        self.needs = self.rules.needs()
 
     # -------------------------------------------------------------- what helpdesks say
     def poll(self, account: str, since: datetime | None = None) -> None:
@@ -194,10 +200,57 @@ class Engine:
             )
             self.store.finish_hint(hint.hint_id)
 
+    def answer(self, case_id: str, attempt: int, value: int, comment: str | None) -> bool:
+        """Keep a customer's answer, 1 to 5, to our own question; `decide` takes it to the case.
+
+        False if nobody waits for it any more: the case has ended, or this was not its last question.
+        """
+        case = self.store.case(case_id)
+        if case is None or not case.is_open or case.attempt != attempt or not 1 <= value <= SCALE_MAX:
+            return False
+        said = json.dumps({"at": self.now().isoformat(), "value": value, "comment": comment})
+        self.store.put_answer(case.account, asked_for(case), case_id, said, self.now())
+        return True
+
+    def _follow_answers(self, desk: Connector) -> None:
+        """Take the answers to our own question to their cases; a case that has ended meanwhile keeps its end."""
+        for row in self.store.answers(desk.account, self.now(), BATCH):
+            case, said = self.store.case(row.ticket_id), json.loads(row.raw or "{}")
+            if case and case.is_open:
+                ticket = self.reading.tickets(desk, [case.carrier_id]).get(case.carrier_id)
+                if ticket is None:
+                    self.store.fail_hint(row.hint_id, "its ticket cannot be read", self.now() + TRY_AGAIN_AFTER)
+                    continue
+                value = int(said["value"])
+                answer = Answer(datetime.fromisoformat(said["at"]), category_of(value), value, SCALE_MAX)
+                if not self.signal(desk, case, Answered(answer, said["comment"]), ticket):
+                    continue  # the case has moved: next time
+            self.store.finish_hint(row.hint_id)
+
+    def _read_requests(self, desk: Connector) -> None:
+        """Take tickets on which an agent asked for a recovery for new ratings, each once."""
+        account, now = desk.account, self.now()
+        asked_at = datetime.fromisoformat(self.store.account_state(account).get("requests_at", NEVER))
+        if not self.needs.requests or self.is_shadow or now - asked_at < REQUESTS_EVERY:
+            return
+        found = list(desk.requests())
+        known = self.store.open_cases_on(account, found)
+        for ticket_id in found:
+            rating_id = f"{REQUEST}{ticket_id}"
+            if ticket_id in known or self._has_rating(account, ticket_id, rating_id):
+                continue
+            asked = Rating(rating_id, ticket_id, Category.NEUTRAL, 1, 2, rated_at=now, updated_at=now)
+            self.store.add_ratings(account, [asked], source="request", seen_at=now, memory_before=now - SWEEP_EVERY)
+        self.store.put_account_state(account, requests_at=now.isoformat())
+
+    def _has_rating(self, account: str, ticket_id: str, rating_id: str) -> bool:
+        return any(row.rating.rating_id == rating_id for row in self.store.ratings_of_ticket(account, ticket_id))
+
     # -------------------------------------------------------------- deciding
     def decide(self, account: str) -> bool:
         """Give one batch of pending ratings exactly one named outcome each; False if nothing was pending."""
         desk = self.desks[account]
+        self._follow_answers(desk)
         self._follow_hints(desk)
         looked_at = min(BATCH, 10 * batch_of(desk))  # few, where only one of them is decided about before the next look
         rows = self.store.pending(account, self.now(), looked_at)
@@ -227,7 +280,8 @@ class Engine:
                 why = f"ticket {row.rating.ticket_id} cannot be read"
                 self.store.fail_rating(row.row_id, why, self.now() + retry_in(row.tries))
         rows = [row for row in rows if row.rating.ticket_id in tickets]
-        batch = _Batch(self, desk, tickets, [row.rating for row in rows])
+        ratings = [row.rating for row in rows]
+        batch = Batch(self.briefing, self.reading, desk, tickets, ratings)
         for row in rows:
             try:
                 self._decide_one(batch, row)
@@ -239,12 +293,12 @@ class Engine:
                 self.tally.failed_records += 1
                 self.store.fail_rating(row.row_id, why, self.now() + TRY_AGAIN_AFTER)
 
-    def _decide_one(self, batch: _Batch, row: StoredRating) -> None:
+    def _decide_one(self, batch: Batch, row: StoredRating) -> None:
         for _ in range(3):  # another process may decide about the same customer at this moment
             decision, before = batch.think(row.rating)
-            if decision.case and before is None and (why := self._held(batch.desk.account)):
+            if decision.case and before is None and (why := self._why_held(batch.desk.account, decision)):
                 if not self._is_decided(batch.desk.account, row):
-                    self._hold(batch.desk.account, row, why)
+                    self.brakes.hold(batch.desk.account, row.row_id, why)
                 return
             try:
                 self.store.save(
@@ -263,41 +317,10 @@ class Engine:
             return
         raise BridgeError(f"rating {row.rating.rating_id}: its customer's case changes faster than we can read it")
 
-    def _held(self, account: str) -> str | None:
-        """Return why no new recovery may begin on this account, or None."""
-        limit = self.rules.limits.tickets_per_hour
-        if self.is_shadow or limit is None:
-            return None
-        state = self.store.account_state(account)
-        if why := state.get("held"):
-            return str(why)
-        resumed_at = datetime.fromisoformat(state.get("resumed_at", NEVER))
-        if self.store.flagged_since(account, max(resumed_at, self.now() - LIMIT_COUNTS_OVER)) < limit:
-            return None
-        return f"held: {limit} recoveries began within an hour (limits: tickets_per_hour); then: recovery-bridge resume"
-
-    def _hold(self, account: str, row: StoredRating, why: str) -> None:
-        """Leave a rating undecided until `resume`; the first one tells a person."""
-        self.store.hold_rating(row.row_id, why)
-        if not self.store.account_state(account).get("held"):
-            log.error(why, extra={"account": account})
-            self.store.put_account_state(account, held=why)
-            self._tell_about(account, why)
-
-    def _tell_about(self, account: str, text: str) -> None:
-        """Tell a person about an account; the message hangs on its newest case."""
-        name = who_hears(Playbook(), self.rules)
-        newest = self.store.cases(account=account, limit=1)
-        if name is None or not newest:
-            return
-        person, case = self.rules.person(name), newest[0]
-        message = Effect(
-            effect_id=self.new_id(), case_id=case.case_id, account=account, ticket_id=case.ticket_id,
-            kind=EffectKind.ALERT, step=f"held:{self.now():%Y%m%d%H%M%S}", person=name,
-            target=person.notify or person.agent, text=f"{account}: {text}",
-        )  # fmt: skip
-        audit = Audit(self.now(), account, case.ticket_id, "held", text, case_id=case.case_id)
-        self.store.save(Decision(audit, None, (message,)))
+    def _why_held(self, account: str, decision: Decision) -> str | None:
+        """Return why this new case must wait; those of a known incident are one alert, and no flood."""
+        is_incident = decision.case is not None and decision.case.incident is not None
+        return None if is_incident else self.brakes.why_held(account)
 
     def _is_decided(self, account: str, row: StoredRating) -> bool:
         """True if another process has decided about this rating meanwhile."""
@@ -316,6 +339,7 @@ class Engine:
         Looks every WATCH_EVERY, and always before a deadline is acted on.
         """
         desk, begun = self.desks[account], self.now()
+        self._read_requests(desk)
         watched_at = datetime.fromisoformat(self.store.account_state(account).get("watched_at", NEVER))
         if begun - watched_at < WATCH_EVERY and not self.store.due_cases(account, begun, 1):
             return
@@ -328,40 +352,42 @@ class Engine:
             Watched(key, case.seen_stamp, max(case.seen_at or case.flagged_at, case.flagged_at, known))
             for key, case in cases.items()
         ]
+        unchanged: list[tuple[Case, str, datetime]] = []
         try:
             for activity in desk.activity(watched):
-                self._take_notice(desk, cases[activity.ticket.ticket_id], activity)
+                case = cases[activity.ticket.ticket_id]
+                if not self._take_notice(desk, case, activity):
+                    unchanged.append((case, _stamp(activity.ticket), activity.ticket.read_at))
         except BadRecord as exc:
             log.error("%s", exc)
+        self.store.seen_all(unchanged)
         self.store.put_account_state(account, watched_at=begun.isoformat())
-        self._look_after_owners(desk, self.store.watchable(account))
+        self._look_after_owners(desk, cases.values())
 
-    def _take_notice(self, desk: Connector, case: Case, activity: Activity) -> None:
-        ticket = activity.ticket
-        same_second = ticket.read_at - ticket.updated_at < STAMP_STEP  # it may change again without a new stamp
-        if same_second:
-            activity = replace(activity, ticket=replace(ticket, stamp=""))
-        if ticket.status.is_gone or is_news(case, activity):
-            self.signal(desk, case, PeopleActed(activity), ticket)
-        else:
-            self.store.seen(case, activity.ticket.stamp, ticket.read_at)
+    def _take_notice(self, desk: Connector, case: Case, activity: Activity) -> bool:
+        """Take what people did to the case; False if that changes nothing."""
+        ticket, order = activity.ticket, list(Category)
+        activity = replace(activity, ticket=replace(ticket, stamp=_stamp(ticket)))
+        if ticket.rated and order.index(ticket.rated) > order.index(case.category):
+            self.receive(case.account, f"rated:{ticket.ticket_id}:{ticket.stamp}", ticket.ticket_id)
+        if not (ticket.status.is_gone or is_news(case, activity, self.rules)):
+            return False
+        self.signal(desk, case, PeopleActed(activity), ticket)
+        return True
 
     def _look_after_owners(self, desk: Connector, cases: Iterable[Case]) -> None:
-        staff = Staff(self.rules, desk.directory(), self.calendar, {}, self.now())
-        for case in cases:
-            owner = case.assignee_id
-            if owner is None or case.solved_at:
+        staff = self.briefing.staff(desk, {})
+        suspects = [case.case_id for case in cases if _why_gone(case, staff)]
+        steps = self.store.steps_of(suspects) if suspects else {}
+        for case_id in suspects:
+            case = self.store.case(case_id)  # as it is after what people did
+            if case is None or not case.is_open or (why := _why_gone(case, staff)) is None:
                 continue
-            why = staff.why_left(owner) or (None if case.chosen_by_human else staff.why_absent(owner))
-            if why and not self._was_moved_from(case, owner):
-                tickets = self.reading.tickets(desk, [case.carrier_id])
-                if case.carrier_id in tickets:
-                    self.signal(desk, case, OwnerGone(why), tickets[case.carrier_id])
-
-    def _was_moved_from(self, case: Case, owner: str) -> bool:
-        """True if that owner's absence was acted on before, and nobody could take the case over."""
-        effects = self.store.effects_of(case.case_id)
-        return any(one.effect.step.split(":")[:2] == ["owner_gone", owner] for one in effects)
+            if any(_is_about(step, case.assignee_id) for step in steps[case_id]):
+                continue  # acted on before, and nobody could take the case over
+            tickets = self.reading.tickets(desk, [case.carrier_id])
+            if case.carrier_id in tickets:
+                self.signal(desk, case, OwnerGone(why), tickets[case.carrier_id])
 
     # -------------------------------------------------------------- time
     def tick(self, account: str) -> None:
@@ -377,7 +403,7 @@ class Engine:
     def _tick_one(self, desk: Connector, case: Case, ticket: Ticket) -> bool:
         try:
             rating = self._rating_now(desk, case) if case.stage is Stage.UNCONFIRMED else None
-            return self.signal(desk, case, DeadlinePassed(rating), ticket)
+            return self.signal(desk, case, DeadlinePassed(rating, self._chance(desk, case)), ticket)
         except (HelpdeskError, StoreError):
             raise
         except Exception as exc:  # one bad case must not stop the ones behind it
@@ -387,6 +413,21 @@ class Engine:
             with suppress(StaleCase):
                 self.store.save(Decision(audit, later), expected_version=case.version)
             return True
+
+    def _chance(self, desk: Connector, case: Case) -> Chance:
+        """Find out, where the customer would be asked now, what speaks against it."""
+        if case.next_step not in (ASK, REMIND) or not self.briefing.asks_again:
+            return Chance()
+        if why := why_barred(self.store, self.rules, case, self.now()):
+            return Chance(barred=why)
+        return Chance(offered_at=self._offered_at(desk, case) if case.next_step == ASK else None)
+
+    def _offered_at(self, desk: Connector, case: Case) -> datetime | None:
+        """Return when the helpdesk asked the customer by itself about this repair, as far as it or rules.yaml says."""
+        says = self.rules.accounts[case.account].asks_on_solve
+        if desk.asking().asks_on_solve if says is None else says:
+            return case.solved_at
+        return desk.asked_since(case.carrier_id, case.confirmed_at or case.flagged_at)
 
     def signal(self, desk: Connector, case: Case, signal: Signal, ticket: Ticket) -> bool:
         """Advance one case and save it; False if another process was quicker."""
@@ -399,23 +440,10 @@ class Engine:
         self._tally(decision, opened=False)
         return True
 
-    def situation(
-        self, desk: Connector, ticket: Ticket, facts: Facts | None = None, refused: Mapping[str, str] | None = None
-    ) -> Situation:
+    def situation(self, desk: Connector, ticket: Ticket, refused: Mapping[str, str] | None = None) -> Situation:
         """Put together what a decision about one ticket looks at; *refused* agents are looked up afresh."""
-        directory = desk.directory(fresh=bool(refused))
-        staff = Staff(
-            self.rules, directory, self.calendar, self.store.open_load(desk.account), self.now(), refused or {}
-        )
-        return Situation(
-            account=desk.account,
-            ticket=ticket,
-            staff=staff,
-            facts=facts,
-            link=desk.link(ticket.ticket_id),
-            shadow=self.is_shadow,
-            new_id=self.new_id,
-        )
+        staff = self.briefing.staff(desk, self.store.open_load(desk.account), refused)
+        return replace(self.briefing.situation(desk, ticket, staff), asking=self.briefing.asking(desk))
 
     def _rating_now(self, desk: Connector, case: Case) -> Rating | None:
         try:
@@ -429,129 +457,20 @@ class Engine:
         self.tally.failed_records += malformed
 
 
-class _Batch:
-    """What up to BATCH ratings of one account need to be decided about: read once, kept up to date as cases open."""
+def _stamp(ticket: Ticket) -> str:
+    """Return the stamp to know a ticket by; none if it may change again in the same second without a new one."""
+    return "" if ticket.read_at - ticket.updated_at < STAMP_STEP else ticket.stamp
 
-    def __init__(
-        self, engine: Engine, desk: Connector, tickets: Mapping[str, Ticket], ratings: Sequence[Rating]
-    ) -> None:
-        self.engine, self.desk, self.tickets = engine, desk, tickets
-        self.store, self.rules = engine.store, engine.rules
-        self.directory: Directory = desk.directory()
-        self.load = Counter(self.store.open_load(desk.account))
-        self.customers = {rating.rating_id: self._customer(rating) for rating in ratings}
-        self._link_customers(ratings)
-        people = {(self.customers[rating.rating_id], rating.requester_id) for rating in ratings}
-        self.bad_times = self.store.bad_times_of(desk.account, people, engine.now() - HISTORY_REACHES_BACK)
 
-    def think(self, rating: Rating) -> tuple[Decision, Case | None]:
-        """Return the decision about one rating, and the case as it was before if there is one."""
-        ticket = self.tickets[rating.ticket_id]
-        customer = self.customers[rating.rating_id]
-        facts = self._facts(rating, ticket)
-        verdict = self.rules.decide(facts)
-        rule = verdict.rule if isinstance(verdict.rule, Rule) else None
-        case = self._open_case(rating, customer)
-        if case and (rule or rating.ticket_id in (case.ticket_id, case.work_ticket_id)):
-            carrier = self._ticket(case.carrier_id)
-            if carrier is ticket or not carrier.status.is_gone:
-                return advance(case, RatedAgain(rating, rule), self._situation(carrier, facts)), case
-            self.engine.signal(self.desk, case, DeadlinePassed(None), carrier)  # ends it: this rating needs its own
-        if rule is None:
-            return self._nothing(rating, verdict.kind, verdict.reason, facts), None
-        if why := self._already_known(rating):
-            return self._nothing(rating, "known", why, facts), None
-        if why := self._enough(rating):
-            return self._nothing(rating, "stopped", why, facts), None
-        situation = self._situation(ticket, facts)
-        return open_case(rating, rule, self._original_agent(rating), customer, situation), None
+def _why_gone(case: Case, staff: Staff) -> str | None:
+    """Return why the owner of a case cannot go on with it, or None."""
+    if case.assignee_id is None or case.solved_at:
+        return None
+    return staff.why_left(case.assignee_id) or (None if case.chosen_by_human else staff.why_absent(case.assignee_id))
 
-    def _ticket(self, ticket_id: str) -> Ticket:
-        """Return a ticket of this batch, or that of a case which a rating of this batch joins."""
-        return self.tickets.get(ticket_id) or self.engine.reading.tickets(self.desk, [ticket_id])[ticket_id]
 
-    def learn(self, decision: Decision) -> None:
-        """Count the case that was just opened towards its owner's load."""
-        case = decision.case
-        if case and case.is_open and case.assignee_id and case.version == 1:
-            self.load[case.assignee_id] += 1
-
-    def _customer(self, rating: Rating) -> str | None:
-        """Return the key of the customer; a ticket that is gone shows no address, but we may have met them before."""
-        requester, account = self.tickets[rating.ticket_id].requester, self.desk.account
-        if requester and requester.email:
-            return self.engine.known_as(requester.email)
-        requester_id = rating.requester_id or (requester.requester_id if requester else None)
-        if requester_id is None:
-            return None
-        return self.store.customer_key(account, requester_id) or f"{account}:{requester_id}"
-
-    def _link_customers(self, ratings: Sequence[Rating]) -> None:
-        links = {
-            rating.requester_id: customer
-            for rating in ratings
-            if rating.requester_id and (customer := self.customers[rating.rating_id])
-        }
-        self.store.link_customers(self.desk.account, links)
-
-    def _facts(self, rating: Rating, ticket: Ticket) -> Facts:
-        times = self.bad_times[self.customers[rating.rating_id], rating.requester_id]
-        return facts_of(
-            rating, ticket, self.directory, account=self.desk.account, bad_rated_at=times, now=self.engine.now()
-        )
-
-    def _situation(self, ticket: Ticket, facts: Facts) -> Situation:
-        staff = Staff(self.rules, self.directory, self.engine.calendar, self.load, self.engine.now())
-        return Situation(
-            account=self.desk.account,
-            ticket=ticket,
-            staff=staff,
-            facts=facts,
-            link=self.desk.link(ticket.ticket_id),
-            shadow=self.engine.is_shadow,
-            new_id=self.engine.new_id,
-        )
-
-    def _open_case(self, rating: Rating, customer: str | None) -> Case | None:
-        account = self.desk.account
-        by_ticket = self.store.open_case_on(account, rating.ticket_id)
-        return by_ticket or (self.store.open_case_of(account, customer) if customer else None)
-
-    def _already_known(self, rating: Rating) -> str | None:
-        """Return why this version of a rating is no new failure: its case has ended and it was bad before, too."""
-        case = self.store.case_of_rating(self.desk.account, rating.rating_id)
-        if case is None or case.is_open:
-            return None
-        before = self.store.category_before(self.desk.account, rating)
-        if before is None or before is not Category.BAD:
-            return None
-        return f"edited after case {case.case_id} had ended: {case.outcome}"
-
-    def _enough(self, rating: Rating) -> str | None:
-        """Know when to quit: return why a ticket gets no further recovery, or None."""
-        limit = self.rules.limits.recoveries_per_ticket
-        if limit is None or self.store.recoveries_of(self.desk.account, rating.ticket_id) < limit:
-            return None
-        return f"this ticket had {limit} recoveries already (limits: recoveries_per_ticket)"
-
-    def _original_agent(self, rating: Rating) -> str | None:
-        """Return who held the ticket when it was rated: the rating's own word, then the ticket's history."""
-        if rating.assignee_id:
-            return rating.assignee_id
-        return self.desk.past_holder(rating.ticket_id, rating.rated_at)
-
-    def _nothing(self, rating: Rating, what: str, reason: str, facts: Facts) -> Decision:
-        audit = Audit(
-            at=self.engine.now(),
-            account=self.desk.account,
-            ticket_id=rating.ticket_id,
-            what=what,
-            reason=reason,
-            rating_id=rating.rating_id,
-            rules_hash=self.rules.hash,
-            facts=facts.as_dict(),
-        )
-        return Decision(audit)
+def _is_about(step: str, owner: str | None) -> bool:
+    return step.split(":")[:2] == ["owner_gone", owner]
 
 
 def _acts_anew_from(state: Mapping[str, str], now: datetime) -> datetime:

@@ -29,6 +29,7 @@ class Explanation:
     audits: Sequence[Audit]
     trace: Sequence[RuleTrace]
     rules_hash: str | None
+    names: show.Names
 
     def as_text(self, zone: tzinfo) -> str:
         """Return the explanation as lines for a terminal."""
@@ -40,7 +41,7 @@ class Explanation:
             f"on {show.local(rating.rated_at, zone)}, {said}{picked}",
             f"  outcome: {self._outcome()}",
             f"  what happened:\n    {show.local(self.stored.seen_at, zone)}  seen by {self.stored.source}",
-            *(f"  {line}" for line in show.story(self.audits, zone)),
+            *(f"  {line}" for line in show.decisions(self.audits, zone, self.names)),
         ]
         if self.trace:
             which = f"rules.yaml {self.rules_hash} of that time" if self.rules_hash else "rules.yaml as it is now"
@@ -94,14 +95,15 @@ def explain_ticket(store: Store, rules: Rules, ticket_id: str, account: str | No
 
 
 def _explain(store: Store, account: str, stored: StoredRating, rules: Rules) -> Explanation:
+    names = show.names_of(store, account)
     audits = [a for a in store.audits(account, stored.rating.ticket_id) if a.rating_id == stored.rating.rating_id]
     decided = next((audit for audit in audits if audit.facts), None)
     if decided is None or stored.outcome in (None, "memory"):
         seen = facts_of(stored.rating, None, None, account=account, bad_rated_at=(), now=stored.seen_at)
-        return Explanation(account, stored, audits, rules.trace(seen), None)
+        return Explanation(account, stored, audits, rules.trace(seen), None, names)
     then = _rules_of(store, decided.rules_hash, rules)
     facts = Facts.from_dict(dict(decided.facts), comment=stored.rating.comment)
-    return Explanation(account, stored, audits, then.trace(facts) if then else (), decided.rules_hash)
+    return Explanation(account, stored, audits, then.trace(facts) if then else (), decided.rules_hash, names)
 
 
 def _rules_of(store: Store, rules_hash: str | None, now: Rules) -> Rules | None:

@@ -129,17 +129,26 @@ class Calendar:
 
     def after_quiet(self, moment: datetime) -> datetime:
         """Return the moment itself, in UTC, or the end of the quiet hours that it falls into."""
-        moment = _utc(moment)
+        quiet = self._quiet_around(moment)
+        return quiet[1] if quiet else _utc(moment)
+
+    def before_quiet(self, moment: datetime) -> datetime:
+        """Return the moment itself, in UTC, or the beginning of the quiet hours that it falls into."""
+        quiet = self._quiet_around(moment)
+        return quiet[0] if quiet else _utc(moment)
+
+    def _quiet_around(self, moment: datetime) -> tuple[datetime, datetime] | None:
+        """Return when the quiet hours that a moment falls into begin and end, in UTC."""
         if self.quiet is None:
-            return moment
-        begins, ends = self.quiet
+            return None
+        moment, (begins, ends) = _utc(moment), self.quiet
         today = moment.astimezone(self.timezone).date()
         for day in (today - _ONE_DAY, today):
             last = day if begins < ends else day + _ONE_DAY
-            until = self._instant(last, ends)
-            if self._instant(day, begins) <= moment < until:
-                return until
-        return moment
+            first, until = self._instant(day, begins), self._instant(last, ends)
+            if first <= moment < until:
+                return first, until
+        return None
 
     def _first_openings(self, moment: datetime) -> Iterator[tuple[datetime, datetime]]:
         """Yield the openings near *moment*, until they begin after it."""

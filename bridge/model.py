@@ -13,7 +13,6 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-
 REQUEST = "request:"  # begins the id of what stands for a rating where an agent asked for a recovery
 
 
@@ -44,6 +43,11 @@ class Status(StrEnum):
     def is_gone(self) -> bool:
         """Nothing can or should be done with such a ticket."""
         return self in (Status.DELETED, Status.SPAM, Status.MERGED)
+
+    @property
+    def is_solved(self) -> bool:
+        """The work on it is done, for now or for ever."""
+        return self in (Status.SOLVED, Status.CLOSED, Status.ARCHIVED)
 
     @property
     def is_locked(self) -> bool:
@@ -403,7 +407,8 @@ class Case:
     replied_at: datetime | None = None  # the last one
     nudged_at: datetime | None = None  # when the owner was told that the customer hears nothing
     promise: str | None = None  # what was promised
-    promised_by: datetime | None = None  # until when; None once its breach was told, or it was kept
+    promised_by: datetime | None = None  # until when
+    promise_broken_at: datetime | None = None  # when its breach was told
     solved_at: datetime | None = None  # since when it is solved
     checked_in_at: datetime | None = None  # when the owner was asked whether the solution holds
     asked_at: datetime | None = None  # when the customer was asked again

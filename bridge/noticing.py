@@ -1,16 +1,21 @@
-"""What people did, as milestones of a case: acknowledged, contacted, solved, or taken by somebody else."""
+"""What people did, as milestones of a case: acknowledged, contacted, solved, promised, or taken by somebody else."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date, datetime, time, timedelta
 
 from bridge.model import Activity, Case, Deed, DeedKind, Stage, Status, Ticket
+from bridge.rules import Rules
+
+ON_TICKET = "see the ticket"  # what stands for a promise that agents put down in a ticket field
 
 
-def notice(case: Case, activity: Activity) -> Case:
+def notice(case: Case, activity: Activity, rules: Rules) -> Case:
     """Return the case with what people did since; the stage is the furthest milestone that holds."""
     ticket = activity.ticket
     after = replace(_held_by(case, ticket), seen_stamp=ticket.stamp, seen_at=ticket.read_at)
+    after = _promised(after, ticket, rules)
     for deed in activity.deeds:
         if deed.at >= case.flagged_at:
             after = _with(after, deed)
@@ -20,7 +25,7 @@ def notice(case: Case, activity: Activity) -> Case:
 def stage_of(case: Case) -> Stage:
     """Return the furthest stage that the milestones of an open, confirmed case show."""
     if case.solved_at:
-        return Stage.SOLVED
+        return Stage.SURVEYED if case.asked_at else Stage.SOLVED
     if case.contacted_at:
         return Stage.CONTACTED
     return Stage.ACKNOWLEDGED if case.acknowledged_at else Stage.ASSIGNED
@@ -33,6 +38,22 @@ def _held_by(case: Case, ticket: Ticket) -> Case:
     return replace(case, assignee_id=ticket.assignee_id, group_id=ticket.group_id, chosen_by_human=True)
 
 
+def _promised(case: Case, ticket: Ticket, rules: Rules) -> Case:
+    """An agent put down, in the field for it, until when something is promised; the whole of that day counts."""
+    name = rules.settings.ticket_fields.promised_by
+    said = ticket.fields.get(name) if name else None
+    if not said or case.promise not in (None, ON_TICKET):  # what was said by command stays
+        return case
+    try:
+        day = date.fromisoformat(said[:10])
+    except ValueError:  # not a date: nothing that we can watch
+        return case
+    ends = datetime.combine(day + timedelta(days=1), time(), rules.settings.timezone)
+    if ends == case.promised_by:
+        return case
+    return replace(case, promise=ON_TICKET, promised_by=ends, promise_broken_at=None)
+
+
 def _with(case: Case, deed: Deed) -> Case:
     by_owner = deed.agent_id in (None, case.assignee_id)
     match deed.kind:
@@ -40,10 +61,12 @@ def _with(case: Case, deed: Deed) -> Case:
             return replace(case, acknowledged_at=case.acknowledged_at or deed.at)
         case DeedKind.REPLIED:
             acknowledged_at = case.acknowledged_at or deed.at
-            return replace(case, acknowledged_at=acknowledged_at, contacted_at=case.contacted_at or deed.at)
+            contacted_at = case.contacted_at or deed.at
+            last = max(case.replied_at or deed.at, deed.at)
+            return replace(case, acknowledged_at=acknowledged_at, contacted_at=contacted_at, replied_at=last)
         case DeedKind.SOLVED:
             return replace(case, solved_at=deed.at)
         case DeedKind.REOPENED:
-            return replace(case, solved_at=None, checked_in_at=None)
+            return replace(case, solved_at=None, checked_in_at=None, not_asked=None)
         case _:
             return case

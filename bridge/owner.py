@@ -29,6 +29,7 @@ class Staff:
     load: Mapping[str, int]  # agent id -> open recoveries
     now: datetime
     refused: Mapping[str, str] = field(default_factory=dict)  # agent id -> why the helpdesk would not take them
+    account: str | None = None  # for hours of its own
 
     def why_not(self, agent_id: str) -> str | None:
         """Return why this agent cannot take a ticket now, or None if they can."""
@@ -46,6 +47,14 @@ class Staff:
         """Return why this agent counts as absent, or None if they do not."""
         agent = self.directory.agents.get(agent_id)
         return (self.rules.is_away(agent.email, self.now) or self._absent(agent)) if agent else None
+
+    def hours_of(self, agent_id: str | None, group_id: str | None = None) -> Calendar:
+        """Return an agent's own working hours where they are known, else those of the group, else the account's."""
+        if not self.rules.hours:
+            return self.calendar
+        agent = self.directory.agents.get(agent_id or "")
+        group = self.directory.groups.get(group_id or (agent.default_group_id if agent else None) or "")
+        return self.rules.calendar(self.account, group, agent.email if agent else None)
 
     def name(self, agent_id: str | None) -> str:
         """Return how to call an agent in a sentence."""
@@ -71,7 +80,7 @@ class Staff:
         if agent.away_since is None:
             return None
         absent_after = self.rules.settings.absent_after
-        if self.calendar.between(agent.away_since, self.now) < absent_after:
+        if self.hours_of(agent.agent_id).between(agent.away_since, self.now) < absent_after:
             return None
         return f"has been away for more than {absent_after.total_seconds() / 3600:g} working hours"
 

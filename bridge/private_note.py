@@ -6,12 +6,13 @@ The text is the admin's, from rules.yaml; what customers wrote is made inert bef
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
+from decimal import Decimal
 
 from bridge.decision import Situation, playbook_of
 from bridge.model import Case, Rating
 from bridge.owner import Owner, Staff
-from bridge.rules import Goodwill, Playbook, inert
+from bridge.rules import Playbook, inert
 
 SIGNATURE = "Recovery Bridge"  # begins the paragraph that says whose ticket it is
 
@@ -45,19 +46,25 @@ def _values(case: Case, rating: Rating, owner: Owner, situation: Situation) -> M
     """Return what the placeholders of a note stand for; customers' words are made inert first."""
     ticket, staff = situation.ticket, situation.staff
     playbook = playbook_of(case, situation)
-    name = inert(ticket.requester.name, 80) if ticket.requester and ticket.requester.name else None
+    confidential = situation.rules.settings.confidential
+    named = ticket.requester.name if ticket.requester and not confidential else None
+    name = inert(named, 80) if named else None
+    alone, most = _offers(case, playbook, situation)
     return {
         "customer_name": name,
         "customer_first_name": name.split()[0] if name else None,
-        "rating_text": f"{rating.category} ({rating.value} of {rating.scale_max})",
+        "rating_text": "not (an agent asked for this)" if case.is_request else _rating_text(rating),
         "comment": inert(rating.comment) if rating.comment else None,
         "reason": inert(rating.reason, 200) if rating.reason else None,
-        "reply_by": _reply_by(playbook, situation.now, situation),
-        "goodwill_left": _alone(playbook.goodwill) if playbook.goodwill else None,
+        "reply_by": _reply_by(case, playbook, situation),
+        "goodwill_left": alone,
+        "goodwill_up_to": most,
+        "goodwill_policy": situation.rules.goodwill_policy,
+        "history": situation.history,
         "original_agent": staff.name(case.original_agent_id) if case.original_agent_id else None,
         "assignee": staff.name(owner.agent_id) if owner.agent_id else None,
         "ticket_id": ticket.ticket_id,
-        "ticket_subject": inert(ticket.subject, 200),
+        "ticket_subject": None if confidential else inert(ticket.subject, 200),
         "rule": case.rule,
         "playbook": case.playbook,
         "severity": str(case.severity),
@@ -69,10 +76,31 @@ def _values(case: Case, rating: Rating, owner: Owner, situation: Situation) -> M
     }
 
 
-def _alone(goodwill: Goodwill) -> str:
-    """Return what an agent may offer without asking."""
-    limits = [money for money in (goodwill.up_to, goodwill.approval_above) if money is not None]
-    return str(min(limits, key=lambda money: money.amount))
+def _rating_text(rating: Rating) -> str:
+    return f"{rating.category} ({rating.value} of {rating.scale_max})"
+
+
+def _offers(case: Case, playbook: Playbook, situation: Situation) -> tuple[str | None, str | None]:
+    """Return what an agent may still offer without asking, and with approval; None for nothing."""
+    requester, limits, spent = situation.ticket.requester, situation.rules.limits, situation.spent
+    tags = requester.tags | requester.organization_tags if requester else frozenset()
+    goodwill = situation.rules.goodwill_for(playbook, case.severity, tags)
+    if goodwill is None:
+        return None, None
+    currency = goodwill.up_to.currency
+    given = spent.on_ticket.get(currency, Decimal(0))
+    left = [goodwill.up_to.amount - given]
+    if (limit := limits.goodwill_per_ticket) and limit.currency == currency:
+        left.append(limit.amount - given)
+    if (of_customer := limits.goodwill_per_customer) and of_customer.money.currency == currency:
+        left.append(of_customer.money.amount - spent.for_customer.get(currency, 0))
+    most = min(left)
+    alone = min(most, goodwill.approval_above.amount - given) if goodwill.approval_above else most
+    return _shown(alone, currency), _shown(most, currency)
+
+
+def _shown(amount: Decimal, currency: str) -> str | None:
+    return f"{amount} {currency}" if amount > 0 else None
 
 
 def _bad_rating_counts(playbook: Playbook, situation: Situation) -> Mapping[str, str]:
@@ -84,12 +112,12 @@ def _bad_rating_counts(playbook: Playbook, situation: Situation) -> Mapping[str,
     return {name: str(situation.facts.bad_ratings_within(timedelta(days=days[name]))) for name in names}
 
 
-def _reply_by(playbook: Playbook, begun: datetime, situation: Situation) -> str | None:
+def _reply_by(case: Case, playbook: Playbook, situation: Situation) -> str | None:
     within = [d.within for d in playbook.deadlines if d.until == "replied"]
     if not within:
         return None
-    calendar = situation.staff.calendar
-    return f"{calendar.add(begun, min(within)).astimezone(calendar.timezone):%a %d %b %Y, %H:%M %Z}"
+    calendar = situation.hours(case)
+    return f"{calendar.add(situation.now, min(within)).astimezone(calendar.timezone):%a %d %b %Y, %H:%M %Z}"
 
 
 def call(rating: Rating) -> str:

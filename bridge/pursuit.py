@@ -5,10 +5,10 @@ After a human chose an owner the ladder only reminds and notifies. An escalated 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from bridge.deadlines import ANSWER, CHECK_IN, GIVE_UP_AFTER, Step, done, next_step
+from bridge.deadlines import ANSWER, ASK, CHECK_IN, PROMISE, REMIND, SILENCE, Step, done, next_step
 from bridge.decision import (
     Situation,
     alert,
@@ -16,51 +16,120 @@ from bridge.decision import (
     decide,
     effect_for,
     end,
+    learn,
     playbook_of,
     rating_of,
     reopening,
     who_hears,
 )
-from bridge.model import Activity, Case, Change, Decision, Effect, EffectKind, Outcome, Rating, Stage, Status
+from bridge.model import (
+    Activity,
+    Answer,
+    Case,
+    Change,
+    Decision,
+    Effect,
+    EffectKind,
+    Outcome,
+    Stage,
+    Status,
+    SurveyWay,
+    Ticket,
+)
 from bridge.noticing import notice
 from bridge.owner import Owner, find_owner
 from bridge.private_note import given_to
+from bridge.rules import Rules
+from bridge.survey import Chance, Move, ask, outcome_of, remind
+
+ABUSIVE_TAG = "sr_abusive"
 
 
 def due(case: Case, situation: Situation) -> Case:
     """Return the case with its next step and when that is due."""
-    playbook = playbook_of(case, situation)
-    step = next_step(case, playbook, situation.staff.calendar, situation.now)
-    give_up_at = case.flagged_at + GIVE_UP_AFTER
-    return replace(
-        case, due_at=min(step.due_at, give_up_at) if not case.solved_at else step.due_at, next_step=step.what
-    )
+    step = _next(case, situation)
+    give_up_at = case.flagged_at + situation.rules.limits.give_up_after
+    return replace(case, due_at=step.due_at if case.solved_at else min(step.due_at, give_up_at), next_step=step.what)
+
+
+def _next(case: Case, situation: Situation) -> Step:
+    closes_after = situation.asking.closes_after if situation.asking else None
+    return next_step(case, playbook_of(case, situation), situation.hours(case), situation.now, closes_after)
 
 
 # ------------------------------------------------------------------ a due time has come
-def overdue(case: Case, situation: Situation) -> Decision:
+def overdue(case: Case, chance: Chance, situation: Situation) -> Decision:
     """Act on the step that is due, or find that it is not due any more."""
-    playbook, now = playbook_of(case, situation), situation.now
-    if not case.solved_at and now >= case.flagged_at + GIVE_UP_AFTER:
-        return end(case, Outcome.STOPPED, f"not solved within {GIVE_UP_AFTER.days} days", situation)
-    step = next_step(case, playbook, situation.staff.calendar, now)
+    now, give_up_after = situation.now, situation.rules.limits.give_up_after
+    if not case.solved_at and now >= case.flagged_at + give_up_after:
+        return end(case, Outcome.STOPPED, f"not solved within {give_up_after.days} days", situation)
+    step = _next(case, situation)
     if step.due_at > now:
         return _go_on(case, "waiting", f"next: {step.what}", situation)
-    if step.what == ANSWER:
-        return end(case, Outcome.NO_RESPONSE, "the customer said nothing more", situation)
-    if step.what == CHECK_IN:
-        return _check_in(case, situation)
-    return _act_on(replace(case, deadlines_done=done(case, playbook, step)), step, situation)
+    if step.what in (ASK, REMIND):
+        return _moved((ask if step.what == ASK else remind)(case, chance, situation), situation)
+    if at_step := _AT_STEP.get(step.what):
+        return at_step(case, situation)
+    return _act_on(replace(case, deadlines_done=done(case, playbook_of(case, situation), step)), step, situation)
+
+
+def _moved(move: Move, situation: Situation) -> Decision:
+    return _go_on(move.case, move.what, move.why, situation, move.effects)
+
+
+def _no_answer(case: Case, situation: Situation) -> Decision:
+    if case.attempt > 1:
+        why = "the customer rated badly after the first attempt, and said nothing more after the second"
+        return end(case, Outcome.NOT_RECOVERED, why, situation)
+    if case.asked_at is None:
+        why = f"the customer was not asked again ({case.not_asked or 'no survey'}) and said nothing more"
+    else:
+        why = f"the customer was asked again ({case.asked_by}) and said nothing more"
+    return end(case, Outcome.NO_RESPONSE, why, situation)
 
 
 def _check_in(case: Case, situation: Situation) -> Decision:
-    note = Change(
-        note="Check in: is the customer content with the solution? Please ask, or look, and write down what you find."
-    )
+    text = "Check in: is the customer content with the solution? Please ask, or look, and write down what you find."
+    case, wanted = _asking_for_cause(case, situation)
     step = f"check_in:{case.solved_at:%Y%m%d%H%M%S}"  # a case that is reopened has more than one solution
-    asked = effect_for(case, EffectKind.UPDATE, step, note, situation)
+    asked = effect_for(case, EffectKind.UPDATE, step, Change(note=f"{text}\n{wanted}".strip()), situation)
     case = replace(case, checked_in_at=situation.now)
     return _go_on(case, "check_in", "the owner was asked whether the solution holds", situation, (asked,))
+
+
+def _asking_for_cause(case: Case, situation: Situation) -> tuple[Case, str]:
+    """Ask once, where it is not known, what went wrong; returns what to write, or nothing."""
+    tags = [cause.tag for cause in situation.rules.causes.values() if cause.tag]
+    if not tags or case.cause_asked_at or learn(case, situation).cause:
+        return case, ""
+    asked = replace(case, cause_asked_at=situation.now)
+    return asked, f"What went wrong? Please add one of these tags, so that we learn from it: {', '.join(tags)}."
+
+
+def _silence(case: Case, situation: Situation) -> Decision:
+    """Remind the owner, once for each silence, that the customer hears nothing."""
+    note = f"Reminder for {situation.staff.name(case.assignee_id)}: the customer has not heard from us for a while."
+    step = f"silence:{case.replied_at:%Y%m%d%H%M%S}"
+    reminder = effect_for(case, EffectKind.UPDATE, step, Change(note=note), situation)
+    case = replace(case, nudged_at=situation.now)
+    return _go_on(case, "reminded", "no word to the customer for too long", situation, (reminder,))
+
+
+def _promise_broken(case: Case, situation: Situation) -> Decision:
+    """Tell the lead that something was promised and is not done."""
+    person = who_hears(playbook_of(case, situation), situation.rules)
+    step = f"promise:{case.promised_by:%Y%m%d%H%M%S}"
+    told = alert(case, person, step, f"a promise to the customer is not kept: {case.promise}", situation)
+    case = replace(case, promise_broken_at=situation.now)
+    return _go_on(case, "promise_broken", f"promised and not done: {case.promise}", situation, (told,))
+
+
+_AT_STEP: Mapping[str, Callable[[Case, Situation], Decision]] = {
+    ANSWER: _no_answer,
+    CHECK_IN: _check_in,
+    SILENCE: _silence,
+    PROMISE: _promise_broken,
+}
 
 
 def _act_on(case: Case, step: Step, situation: Situation) -> Decision:
@@ -86,7 +155,8 @@ def _escalate(case: Case, person: str, step: str, why: str, situation: Situation
     owner = _owner_from((person,), case, situation)
     if owner.agent_id is None:
         told = alert(case, person, step, f"{why}, and nobody can take it over: {owner.why}", situation)
-        return _go_on(case, "notified", f"{why}; {owner.why}", situation, (told,))
+        tried = replace(case, ladder=(*case.ladder, *owner.steps))
+        return _go_on(tried, "notified", f"{why}; {owner.why}", situation, (told,))
     return _hand_over(case, owner, step, why, situation)
 
 
@@ -132,16 +202,33 @@ def owner_gone(case: Case, why: str, situation: Situation) -> Decision:
     return _go_on(case, "notified", f"{name} {why}; {owner.why}", situation, (told,))
 
 
-def is_news(case: Case, activity: Activity) -> bool:
+def is_news(case: Case, activity: Activity, rules: Rules) -> bool:
     """True if what people did changes anything about the case."""
-    after = notice(case, activity)
+    after = notice(case, activity, rules)
+    if _wants_other_hands(case, activity.ticket, rules):
+        return True
     return replace(after, seen_stamp=case.seen_stamp, seen_at=case.seen_at) != case
 
 
 def noticed(case: Case, activity: Activity, situation: Situation) -> Decision:
     """Take over what people did; a solved case waits for the customer's word."""
-    after = notice(case, activity)
-    return _go_on(after, "noticed", _news(case, after, situation) or "nothing new", situation)
+    after = notice(case, activity, situation.rules)
+    if person := _wants_other_hands(case, activity.ticket, situation.rules):
+        return _escalate(after, person, "abusive", "an agent says that the customer is abusive", situation)
+    effects: tuple[Effect, ...] = ()
+    if after.solved_at and not case.solved_at and not playbook_of(case, situation).check_in:
+        after, wanted = _asking_for_cause(after, situation)
+        step = f"cause:{after.solved_at:%Y%m%d%H%M%S}"
+        effects = (effect_for(after, EffectKind.UPDATE, step, Change(note=wanted), situation),) if wanted else ()
+    return _go_on(after, "noticed", _news(case, after, situation) or "nothing new", situation, effects)
+
+
+def _wants_other_hands(case: Case, ticket: Ticket, rules: Rules) -> str | None:
+    """Return who takes over because an agent marked the customer as abusive, if that has not been tried before."""
+    playbook = rules.playbooks.get(case.playbook)
+    if playbook is None or playbook.abusive is None or ABUSIVE_TAG not in ticket.tags:
+        return None
+    return None if any(step.rung == playbook.abusive for step in case.ladder) else playbook.abusive
 
 
 def _news(before: Case, after: Case, situation: Situation) -> str:
@@ -152,20 +239,27 @@ def _news(before: Case, after: Case, situation: Situation) -> str:
         taken = ""
     reached = [
         name
-        for name in ("acknowledged", "contacted", "solved")
+        for name in ("acknowledged", "contacted", "replied", "solved")
         if getattr(after, f"{name}_at") not in (None, getattr(before, f"{name}_at"))
     ]
+    if "contacted" in reached:
+        reached.remove("replied")
+    promised = "a promise" if after.promised_by != before.promised_by else ""
     reopened = "reopened" if before.solved_at and not after.solved_at else ""
-    return ", ".join(part for part in (taken, *reached, reopened) if part)
+    return ", ".join(part for part in (taken, *reached, promised, reopened) if part)
 
 
 # ------------------------------------------------------------------ the customer's second word
-def still_bad(case: Case, rating: Rating, situation: Situation) -> Decision:
-    """A bad answer after the solution: one further attempt, by those whom the playbook names; then it has failed."""
+def answered(case: Case, answer: Answer, situation: Situation) -> Decision:
+    """Take the customer's word after the repair: it ends the case, or starts at most one further attempt."""
+    case = replace(case, answer=answer)
+    said = f"the customer answered {answer.category} ({answer.value} of {answer.scale_max}){_asked_how(case)}"
+    if outcome := outcome_of(case, answer.category):
+        return end(case, outcome, said, situation)
     playbook = playbook_of(case, situation)
     after = playbook.survey.if_still_bad if playbook.survey else None
     if case.attempt > 1 or after is None:
-        return end(case, Outcome.NOT_RECOVERED, "the customer rated badly again", situation)
+        return end(case, Outcome.NOT_RECOVERED, said, situation)
     again = replace(
         case,
         stage=Stage.ASSIGNED,
@@ -173,14 +267,28 @@ def still_bad(case: Case, rating: Rating, situation: Situation) -> Decision:
         confirmed_at=situation.now,
         acknowledged_at=None,
         contacted_at=None,
+        replied_at=None,
+        nudged_at=None,
         solved_at=None,
         checked_in_at=None,
+        asked_at=None,
+        asked_by=None,
+        reminded_at=None,
+        not_asked=None,
         deadlines_done=0,
         chosen_by_human=False,
-        rating=rating.value,
-        scale_max=rating.scale_max,
     )
-    return _escalate(again, after.assign, f"attempt:{again.attempt}", "the customer rated badly again", situation)
+    return _escalate(again, after.assign, f"attempt:{again.attempt}", said, situation)
+
+
+def _asked_how(case: Case) -> str:
+    if case.asked_at is None:
+        return " without being asked"
+    return {
+        SurveyWay.HELPDESK: " to the helpdesk's survey",
+        SurveyWay.LINK: " to our own question",
+        SurveyWay.ADOPTED: " to the helpdesk's own survey",
+    }[case.asked_by or SurveyWay.HELPDESK]
 
 
 def _go_on(case: Case, what: str, why: str, situation: Situation, effects: Sequence[Effect] = ()) -> Decision:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
-from bridge import pursuit
+from bridge import pursuit, survey
 from bridge.decision import (
     FLAGGED_TAG,
     REOPENED_TAG,
@@ -22,7 +21,6 @@ from bridge.decision import (
     effect_for,
     end,
     end_at_once,
-    ended,
     playbook_of,
     rating_of,
     reopening,
@@ -30,8 +28,9 @@ from bridge.decision import (
     without,
 )
 from bridge.model import (
+    REQUEST,
     Activity,
-    Audit,
+    Answer,
     Case,
     Category,
     Change,
@@ -48,8 +47,9 @@ from bridge.model import (
 from bridge.owner import Owner, find_owner
 from bridge.private_note import call, private_note, quoted, readdressed
 from bridge.rules import Playbook, Rule, inert
+from bridge.survey import NOTHING_KNOWN, Chance
 
-CLOSING_STEPS = frozenset({"withdraw", "thanks"})  # what is still written once the case has ended
+NO_REASON_FOR_A_NEW_TICKET = ("check_in", "cause", "silence", "answer", "ask")
 PRIORITIES = ("low", "normal", "high", "urgent")
 
 
@@ -66,9 +66,21 @@ class RatedAgain:
 
 @dataclass(frozen=True)
 class DeadlinePassed:
-    """The due time of the case has come; *rating* is the rating as it is now, None if it no longer exists."""
+    """The due time of the case has come; *rating* is the rating as it is now, None if it no longer exists.
+
+    *chance* is what was found out where the customer would be asked again.
+    """
 
     rating: Rating | None
+    chance: Chance = NOTHING_KNOWN
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The customer answered our own question; *comment* are their words."""
+
+    answer: Answer
+    comment: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +106,7 @@ class OwnerGone:
     why: str
 
 
-Signal = RatedAgain | DeadlinePassed | EffectFailed | PeopleActed | OwnerGone
+Signal = RatedAgain | DeadlinePassed | Answered | EffectFailed | PeopleActed | OwnerGone
 
 
 # ------------------------------------------------------------------ beginning
@@ -126,7 +138,8 @@ def _new_case(
 ) -> Case:
     now, settings = situation.now, situation.rules.settings
     confirmed_at = rating.rated_at + settings.confirm_after
-    unconfirmed = rating.comment is None and rating.reason is None and now < confirmed_at
+    wordless = rating.comment is None and rating.reason is None and not rating.rating_id.startswith(REQUEST)
+    unconfirmed = wordless and now < confirmed_at
     case = Case(
         case_id=situation.new_id(),
         account=situation.account,
@@ -150,6 +163,7 @@ def _new_case(
         group_id=owner.group_id,
         ladder=owner.steps,
         customer=customer,
+        incident=rule.incident,
         assigned_at=now if owner.agent_id else None,
         confirmed_at=None if unconfirmed else now,
         version=1,
@@ -247,8 +261,20 @@ def _confirming(case: Case, rating: Rating, priority: str | None, situation: Sit
     return _on_ticket(case, "confirm", reopening(change) if reopens else change, situation)
 
 
-def _overdue(case: Case, _signal: DeadlinePassed, situation: Situation) -> Decision:
-    return pursuit.overdue(case, situation)
+def _overdue(case: Case, signal: DeadlinePassed, situation: Situation) -> Decision:
+    return pursuit.overdue(case, signal.chance, situation)
+
+
+def _answered(case: Case, signal: Answered, situation: Situation) -> Decision:
+    """Take the answer to our own question, and put it on the ticket where that can still be written."""
+    decision = pursuit.answered(case, signal.answer, situation)
+    if situation.ticket.status.is_locked or situation.ticket.status.is_gone:
+        return decision
+    said = f' "{inert(signal.comment)}"' if signal.comment else ""
+    value = f"{signal.answer.value} of {signal.answer.scale_max}"
+    note = Change(note=f"The customer was asked again and answered: {signal.answer.category} ({value}).{said}")
+    effect = effect_for(case, EffectKind.UPDATE, f"answer:{case.attempt}", note, situation)
+    return replace(decision, effects=(effect, *decision.effects))
 
 
 def _people_acted(case: Case, signal: PeopleActed, situation: Situation) -> Decision:
@@ -263,12 +289,12 @@ def _rated_again(case: Case, signal: RatedAgain, situation: Situation) -> Decisi
     """The same customer spoke again: join the open case, never open a second one."""
     rating = signal.rating
     same = rating.rating_id == case.rating_id
-    second = rating.ticket_id in (case.ticket_id, case.work_ticket_id) and rating.updated_at > case.rated_at
+    second = rating.ticket_id in case.ticket_ids and rating.updated_at > case.rated_at
+    if second and case.solved_at and rating.updated_at > case.solved_at:
+        return pursuit.answered(case, answer_in(rating), situation)
     if (same or second) and signal.rule is None and _is_better(rating.category, case.category):
         return _changed_mind(case, rating, situation)
-    if second and case.solved_at and rating.updated_at > case.solved_at:
-        return pursuit.still_bad(case, rating, situation)
-    heavier = _heavier(case, signal.rule, rating)
+    heavier = _heavier(case, signal.rule)
     priority = playbook_of(heavier, situation).priority if heavier.severity != case.severity else None
     if case.stage is Stage.UNCONFIRMED and (rating.comment or rating.reason):
         return _confirmed(heavier, rating, priority, situation)
@@ -280,13 +306,16 @@ def _rated_again(case: Case, signal: RatedAgain, situation: Situation) -> Decisi
     return decide(joined, "joined", f"{call(rating)} joins case {case.case_id}", situation, (effect,) * worth_a_note)
 
 
-def _heavier(case: Case, rule: Rule | None, rating: Rating) -> Case:
-    """Return the case with the greater of both severities; the worst rating is the one it shows."""
-    if rating.rating_id == case.rating_id:
-        case = replace(case, rating=rating.value, scale_max=rating.scale_max, category=rating.category)
+def _heavier(case: Case, rule: Rule | None) -> Case:
+    """Return the case with the greater of both severities; the rating that opened it stays what it was."""
     if rule is None or rule.severity.weight <= case.severity.weight:
         return case
     return replace(case, severity=rule.severity, rule=rule.name, playbook=rule.playbook)
+
+
+def answer_in(rating: Rating) -> Answer:
+    """Return what a later rating answers to the second question."""
+    return Answer(rating.updated_at, rating.category, rating.value, rating.scale_max, rating.rating_id)
 
 
 def _is_better(category: Category, than: Category) -> bool:
@@ -301,7 +330,7 @@ def _changed_mind(case: Case, rating: Rating, situation: Situation) -> Decision:
     why = f"the customer changed the rating to {rating.category}"
     note = Change(note=f"Good news: {why}. Nothing more is asked of you here.")
     effect = effect_for(case, EffectKind.UPDATE, "thanks", note, situation)
-    return replace(end(case, outcome, why, situation), effects=(effect,))
+    return replace(end(replace(case, answer=answer_in(rating)), outcome, why, situation), effects=(effect,))
 
 
 def _withdraw(case: Case, why: str, situation: Situation) -> Decision:
@@ -314,18 +343,30 @@ def _withdraw(case: Case, why: str, situation: Situation) -> Decision:
 
 def _effect_failed(case: Case, signal: EffectFailed, situation: Situation) -> Decision:
     """Find another way where the helpdesk would not do what was decided."""
+    if signal.effect.kind is EffectKind.SURVEY:
+        return _not_asked_so(case, signal, situation)
     if signal.verdict is Verdict.BAD_ASSIGNEE:
         return _next_owner(case, signal, situation)
     if signal.effect.ticket_id != case.carrier_id:
         return _carried_over(case, signal, situation)
     if signal.verdict is Verdict.LOCKED:
         case = replace(case, version=case.version + 1)
-        if signal.effect.step.startswith("check_in"):  # no reason for a new ticket
-            return decide(case, "redecided", "closed by now: the owner is not asked any more", situation)
+        if signal.effect.step.startswith(NO_REASON_FOR_A_NEW_TICKET):
+            return decide(case, "redecided", "closed by now: nothing is written any more", situation)
         effects = _on_ticket(case, signal.effect.step, signal.effect.change, situation)
         effects = tuple(replace(e, generation=signal.effect.generation + 1) for e in effects)
         return decide(case, "redecided", f"the ticket is {situation.ticket.status} by now", situation, effects)
     return end(case, Outcome.DISMISSED, f"the ticket is gone: {signal.why}", situation)
+
+
+def _not_asked_so(case: Case, signal: EffectFailed, situation: Situation) -> Decision:
+    """Ask in another way where the ticket is locked by now; else the customer is not asked."""
+    case = replace(survey.unasked(case, signal.why), version=case.version + 1)
+    if signal.verdict is not Verdict.LOCKED or not case.solved_at or not situation.ticket.status.is_locked:
+        return decide(case, "not_asked", f"the customer is not asked again: {signal.why}", situation)
+    move = survey.ask(replace(case, not_asked=None), NOTHING_KNOWN, situation)
+    effects = [replace(effect, generation=signal.effect.generation + 1) for effect in move.effects]
+    return decide(move.case, move.what, move.why, situation, effects)
 
 
 def _carried_over(case: Case, signal: EffectFailed, situation: Situation) -> Decision:
@@ -366,6 +407,7 @@ def _next_owner(case: Case, signal: EffectFailed, situation: Situation) -> Decis
 _AT_EVERY_STAGE: Mapping[type, Callable[..., Decision]] = {
     RatedAgain: _rated_again,
     DeadlinePassed: _overdue,
+    Answered: _answered,
     EffectFailed: _effect_failed,
     PeopleActed: _people_acted,
     OwnerGone: _owner_gone,
@@ -377,27 +419,12 @@ TRANSITIONS: Mapping[tuple[Stage, type], Callable[..., Decision]] = {
 }
 
 
-@dataclass(frozen=True)
-class Learned:
-    """What was learned from a case, as far as it is known."""
-
-    cause: str | None = None
-    remedy: str | None = None
-    party: str | None = None  # service, product, policy, third_party
-
-
-def close(case: Case, outcome: Outcome, learned: Learned, now: datetime) -> Decision:
-    """End a case by hand."""
-    said = ", ".join(f"{name} {text}" for name, text in vars(learned).items() if text)
-    why = f"closed by hand: {said or 'nothing noted'}"
-    end_of = replace(ended(case, outcome, why, now), cause=learned.cause, remedy=learned.remedy, party=learned.party)
-    audit = Audit(
-        now, case.account, case.ticket_id, "ended", why, case.case_id, case.rating_id, case.rule, case.rules_hash
-    )
-    return Decision(audit, end_of)
-
-
 # ------------------------------------------------------------------ just before the write
+def is_closing(step: str) -> bool:
+    """True for what is still written once the case has ended."""
+    return step in ("withdraw", "thanks") or step.startswith("answer:")
+
+
 def settle(effect: Effect, ticket: Ticket) -> Change:
     """Return what is left of a change on the ticket as it is now: what a human did meanwhile is never undone."""
     change = effect.change

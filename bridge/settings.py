@@ -116,25 +116,48 @@ def write_private(path: Path, text: str) -> None:
         raise StoreError(f"{path}: cannot be written ({exc.strerror})") from exc
 
 
+def survey_key(folder: Path) -> str:
+    """Return the secret with which links to our own question are signed: 64 hexadecimal digits, made when missing."""
+    return _own_key(folder / "survey.key", "links that were sent before then lead nowhere")
+
+
 def customer_hasher(folder: Path) -> Callable[[str], str]:
     """Return the function that turns an address into the key by which a customer is known on every account.
 
     The hash is keyed with a random secret of this installation, so that nobody can test addresses against it.
     """
-    path = folder / "customer.key"
-    text = read_private(path)
-    if text is None:
-        text = secrets.token_hex(32)
-        write_private(path, text)
-    if not re.fullmatch(r"[0-9a-f]{64}\s*", text):
-        raise StoreError(f"{path}: is damaged; restore it from a backup, or remove it: customers are then new to us")
-    key = bytes.fromhex(text)
+    key = bytes.fromhex(_own_key(folder / "customer.key", "customers are then new to us"))
 
     def known_as(address: str) -> str:
         canonical = address.strip().casefold().encode("utf-8", "replace")
         return hmac.new(key, canonical, hashlib.sha256).hexdigest()[:32]
 
     return known_as
+
+
+def _own_key(path: Path, if_removed: str) -> str:
+    """Return a random secret of this installation; of two processes that make it at once, both get the same one."""
+    text = read_private(path)
+    if text is None:
+        _write_first(path, secrets.token_hex(32))
+        text = read_private(path) or ""
+    if not re.fullmatch(r"[0-9a-f]{64}\s*", text):
+        raise StoreError(f"{path}: is damaged; restore it from a backup, or remove it: {if_removed}")
+    return text.strip()
+
+
+def _write_first(path: Path, text: str) -> None:
+    """Write a private file, unless somebody else has done so meanwhile."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    write_private(draft, text)
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links: whoever comes last wins
+        write_private(path, text)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -19,7 +19,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from werkzeug import Response
+from werkzeug.utils import redirect
+
 from connectors.sandbox.company import API_KEY, Company, company
+from connectors.sandbox.server import serve
 
 HOUR = timedelta(hours=1)
 AGO = timedelta(minutes=5)
@@ -79,8 +83,8 @@ class Said:
 class Shell:
     """A user's shell: the rules file, the environment, and everything that was printed in it."""
 
-    def __init__(self, firm: Company, folder: Path) -> None:
-        self.firm, self.folder = firm, folder
+    def __init__(self, firm: Company, folder: Path, page: str) -> None:
+        self.firm, self.folder, self.page = firm, folder, page
         self.state = Path(firm.env["BRIDGE_STATE_DIR"])
         self.rules_file = folder / "rules.yaml"
         self.env: dict[str, str] = {"PATH": os.environ["PATH"], **firm.env}
@@ -89,7 +93,9 @@ class Shell:
 
     def rules(self, **settings: str) -> None:
         """Write the company's rules.yaml, with settings such as mode="shadow"."""
-        self.rules_file.write_text(self.firm.rules(**settings).text, encoding="utf-8")
+        text = self.firm.rules(**{"survey_page": self.page, **settings}).text
+        without_nights = re.sub(r"(?m)^  quiet_hours: .*\n", "", text)  # commands run on the real clock
+        self.rules_file.write_text(without_nights, encoding="utf-8")
 
     def edit(self, *changes: tuple[str, str]) -> None:
         """Replace parts of rules.yaml: (old, new) each, the first place only."""
@@ -162,11 +168,17 @@ def _nursery() -> subprocess.Popen[str]:
     return nursery
 
 
+def _page(environ: Any, start_response: Any) -> Any:
+    """Answer as the page of our own question does, and elsewhere as other pages do."""
+    answers = {"/healthz": Response("ok"), "/elsewhere/healthz": redirect("/healthz")}
+    return answers.get(environ["PATH_INFO"], Response("not here", 404))(environ, start_response)
+
+
 @contextmanager
 def shell_beside_a_company(folder: Path, **options: Any) -> Iterator[Shell]:
     """Found a company on the real clock and open a shell; at its end nothing may have leaked."""
-    with company(None, folder / "state", **options) as firm:  # type: ignore[arg-type]  # None: the real time
+    with company(None, folder / "state", **options) as firm, serve(_page) as page:  # type: ignore[arg-type]
         del firm.env["BRIDGE_SLACK_WEBHOOK"]  # an installation whose staff cannot be told yet
-        shell = Shell(firm, folder)
+        shell = Shell(firm, folder, page)
         yield shell
         assert shell.leaks() == []

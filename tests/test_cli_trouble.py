@@ -48,6 +48,11 @@ def in_database(shell: Shell, sql: str) -> list[tuple[str, ...]]:
         connection.close()
 
 
+def line_of(shell: Shell, text: str) -> int:
+    """Return the number of the first line of rules.yaml in which a text stands."""
+    return shell.rules_file.read_text(encoding="utf-8").partition(text)[0].count("\n") + 1
+
+
 # ------------------------------------------------------------------ rules.yaml
 def test_without_rules_yaml_it_says_which_file_is_missing(shell: Shell) -> None:
     shell.rules_file.unlink()
@@ -114,7 +119,8 @@ def test_an_unknown_group_stops_everything_before_anything_is_written(shell: She
 
     said = shell(command, *SINCE)
 
-    assert failed(said, 65, 'rules.yaml:29:24: unknown group of the helpdesk "Team Leds", did you mean "Team Leads"?')
+    problem = ':24: unknown group of the helpdesk "Team Leds", did you mean "Team Leads"?'
+    assert failed(said, 65, f"rules.yaml:{line_of(shell, 'Team Leds')}{problem}")
     assert (said.out, shell.written(), cursors(shell)) == ("", 0, [])
 
 
@@ -159,8 +165,7 @@ def test_doctor_ends_with_1_and_says_what_to_do_about_wrong_secrets(shell: Shell
 
     said = shell("doctor --account acme")
 
-    assert said.code == 1
-    assert said.out.count("acme: FAIL") == 1
+    assert (said.code, said.out.count("acme: FAIL")) == (1, 1)
     assert said.says("401", "-> check the client id and secret")
 
 
@@ -339,6 +344,26 @@ def test_an_account_stopped_by_a_limit_ends_with_3_until_it_is_resumed(shell: Sh
     assert "begins no recovery" not in shell("status").out
 
 
+@pytest.mark.parametrize(
+    ("lost", "what"),
+    [
+        ("assignee_id = NULL, group_id = NULL", "owner"),
+        ("due_at = NULL", "due time"),
+        ("next_step = ''", "next step"),
+    ],
+)
+def test_an_open_case_that_would_be_forgotten_ends_with_3_and_is_named(shell: Shell, lost: str, what: str) -> None:
+    ticket_id = shell.rate("acme")
+    shell("run --once", *SINCE)
+    ((case_id,),) = in_database(shell, "SELECT case_id FROM cases")
+    in_database(shell, f"UPDATE cases SET {lost}")
+
+    said = shell("run --once")
+
+    assert (said.code, shell("status").code) == (3, 3)
+    assert f"case {case_id} (ticket {ticket_id} of acme) has no {what}: " in said.out
+
+
 def test_only_what_is_parked_can_be_retried(shell: Shell) -> None:
     assert failed(shell("retry 4711"), 2, "not parked: 4711; recovery-bridge retry --list names those that are")
 
@@ -350,7 +375,8 @@ def test_a_case_that_does_not_exist_is_wrong_usage(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("command", "advice"),
     [
-        ("case close 4711 now", "write: case CASE, or: case close CASE"),
+        ("case close 4711 now", "Got unexpected extra argument (now)"),
+        ("case clsoe 4711", "No such command 'clsoe'. Did you mean 'close'?"),
         ("case close 4711 --outcome won", "'won' is not one of 'recovered', 'improved'"),
         ("run --once --since yesterday", "write a day, such as 2026-11-01"),
         ("run --every 1", "not in the range"),

@@ -16,11 +16,12 @@ HOUSE = (
     # floor 0: words
     "errors", "model", "connector",
     # floor 1: thinking
-    "hours", "rules", "owner", "deadlines", "noticing", "decision", "private_note", "pursuit", "recovery",
+    "hours", "rules", "messages", "owner", "deadlines", "noticing", "decision", "private_note", "survey", "pursuit",
+    "recovery", "by_hand",
     # floor 2: hands
-    "settings", "http", "log", "notify", "store",
+    "settings", "http", "log", "notify", "survey_link", "store",
     # floor 3: where thinking meets hands
-    "reading", "engine", "delivery",
+    "reading", "briefing", "limits", "deciding", "asking", "engine", "telling", "delivery",
     # floor 4: entrances
     "show", "app", "doctor", "planning", "explaining", "status", "cli",
 )  # fmt: skip

@@ -1,10 +1,9 @@
-"""Looking: `explain`, `cases`, `case` and `status`; `case close` ends one."""
+"""Looking: `explain`, `cases` and `status`."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -19,10 +18,6 @@ from bridge.cli.shell import (
     rules_option,
     worst,
 )
-
-if TYPE_CHECKING:
-    from bridge.model import Case
-    from bridge.store import Store
 
 
 @cli.command()
@@ -67,71 +62,15 @@ def cases(rules_path: Path, account: str | None, as_json: bool, also_ended: bool
     from bridge import show
 
     with looking_at(rules_path, account) as (_, store):
-        found = store.cases(open_only=not (also_ended or as_json), account=account)
-    found = show.by_urgency(found)
+        found = show.by_urgency(store.cases(open_only=not (also_ended or as_json), account=account))
+        names = {name: show.names_of(store, name) for name in {case.account for case in found}}
     if as_json:
         print_json([show.case_json(case) for case in found])
     elif found:
         now = datetime.now(UTC)
-        click.echo(show.table(show.CASE_HEADINGS, [show.case_line(case, now) for case in found]))
+        click.echo(show.table(show.CASE_HEADINGS, [show.case_line(case, now, names[case.account]) for case in found]))
     else:
         click.echo("no cases" if also_ended else "no open cases; --all shows those that have ended")
-
-
-OUTCOMES = ("recovered", "improved", "not_recovered", "no_response", "unfixable", "stopped", "dismissed")
-PARTIES = ("service", "product", "policy", "third_party")
-
-
-@cli.command()
-@click.argument("words", nargs=-1, required=True, metavar="[close] CASE")
-@rules_option
-@json_option
-@click.option(
-    "--outcome", type=click.Choice(OUTCOMES), default="stopped", show_default=True, help="close: how it ended."
-)
-@click.option("--cause", help="close: what went wrong.")
-@click.option("--remedy", help="close: what was done about it.")
-@click.option("--party", type=click.Choice(PARTIES), help="close: whose failure it was.")
-def case(words: tuple[str, ...], rules_path: Path, as_json: bool, outcome: str, **learned: str | None) -> None:
-    """Show one case in full, or end it by hand with what was learned.
-
-    \b
-    Example:
-        recovery-bridge case 1f6ab2c9
-        recovery-bridge case close 1f6ab2c9 --outcome unfixable --cause "no such feature" --party product
-    """
-    from bridge import show
-
-    closing = len(words) == 2 and words[0] == "close"
-    if not closing and len(words) != 1:
-        raise click.UsageError("write: case CASE, or: case close CASE")
-    with looking_at(rules_path) as (rules, store):
-        found = _case_named(store, words[-1])
-        if closing:
-            found = _close(store, found, outcome, learned)
-        audits, effects = store.audits(case_id=found.case_id), store.effects_of(found.case_id)
-    if as_json:
-        print_json(show.case_story_json(found, audits, effects))
-    else:
-        click.echo(show.case_story(found, audits, effects, rules.settings.timezone))
-
-
-def _case_named(store: Store, case_id: str) -> Case:
-    found = store.case(case_id)
-    if found is None:
-        raise click.UsageError(f"no case {case_id!r}; recovery-bridge cases --all lists them")
-    return found
-
-
-def _close(store: Store, found: Case, outcome: str, learned: dict[str, str | None]) -> Case:
-    from bridge.model import Outcome
-    from bridge.recovery import Learned, close
-
-    if not found.is_open:
-        raise click.UsageError(f"case {found.case_id} has ended already: {found.outcome}")
-    decision = close(found, Outcome(outcome), Learned(**learned), datetime.now(UTC))
-    store.save(decision, expected_version=found.version)
-    return _case_named(store, found.case_id)
 
 
 @cli.command()

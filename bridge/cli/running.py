@@ -181,7 +181,7 @@ def _print_pass(app: App, report: dict[str, Any], as_json: bool) -> None:
     for line in show.run_lines(report, new_cases, app.store.orphans(), app.engine.tally.failed_records):
         click.echo(line)
     for account, why in held(app.store, app.accounts).items():
-        click.echo(f"{account} begins no recovery: {why} {account}")
+        click.echo(f"{account} begins no recovery: {why}")
     for account, failure in app.failures.items():
         if not isinstance(failure, Throttled):
             click.echo(f"{account} goes on in the next run; what to do: recovery-bridge doctor --account {account}")

@@ -5,7 +5,18 @@ from bridge.rules.language import LineTrace, Person, Rules, RuleTrace, Verdict
 from bridge.rules.loading import check, load, read
 from bridge.rules.notes import inert
 from bridge.rules.problems import Problem
-from bridge.rules.schema import Account, Deadline, Goodwill, Ignore, Limits, Playbook, Rule, Settings
+from bridge.rules.schema import (
+    Account,
+    Deadline,
+    Goodwill,
+    Ignore,
+    Limits,
+    Playbook,
+    Rule,
+    Settings,
+    Survey,
+    SurveyText,
+)
 
 __all__ = [
     "Account",
@@ -22,6 +33,8 @@ __all__ = [
     "RuleTrace",
     "Rules",
     "Settings",
+    "Survey",
+    "SurveyText",
     "Verdict",
     "check",
     "facts_of",

@@ -109,6 +109,8 @@ class Choice:
         return _covered(value, values) if self.subject == "language" else value in values
 
     def seen(self, facts: Facts) -> str:
+        if self.subject == "requested":
+            return str(facts.folded["requested"])
         value = getattr(facts, self.subject)
         return "not known" if value is None and self.subject in TICKET_FACTS else str(value or "none")
 
@@ -332,6 +334,7 @@ class Line:
     field: str
     wanted: str
     conditions: tuple[Condition, ...]
+    is_implied: bool = False  # it stands nowhere: worth showing only where it does not hold
 
     def holds(self, facts: Facts) -> bool | None:
         """Return whether all its conditions hold; None if that is not known."""
@@ -408,6 +411,34 @@ class Block:
         if not self.alternatives:
             return [_by_subject(own)]
         return [_by_subject([*own, *branch.values()]) for block in self.alternatives for branch in block.branches()]
+
+
+RATINGS_ONLY = Line(
+    "requested", "false (the rule does not name it)", (Choice("requested", frozenset({"false"})),), is_implied=True
+)
+_OF_THE_RATING = frozenset({"rating", "reason", "comment", "rated"})
+
+
+def for_rule(block: Block) -> Block:
+    """Return the `when` of a rule: an agent's request matches only the alternatives that name `requested`."""
+    return _narrowed(block, lambda fields: "requested" not in fields)
+
+
+def for_ignore(block: Block) -> Block:
+    """Return the `when` of an entry of `ignore`: alternatives about the rating leave an agent's request alone."""
+    return _narrowed(block, lambda fields: "requested" not in fields and not fields.isdisjoint(_OF_THE_RATING))
+
+
+def _narrowed(block: Block, is_of_ratings: Callable[[set[str]], bool]) -> Block:
+    """Return the block with RATINGS_ONLY in each alternative whose fields say that it is about ratings."""
+
+    def narrowed(own: tuple[Line, ...], above: tuple[Line, ...] = ()) -> Block:
+        fields = {line.field for line in (*above, *own)}
+        return Block((*own, RATINGS_ONLY) if is_of_ratings(fields) else own)
+
+    if not block.alternatives:
+        return narrowed(block.lines)
+    return Block(block.lines, tuple(narrowed(inner.lines, block.lines) for inner in block.alternatives))
 
 
 def _by_subject(conditions: list[Condition]) -> dict[str, Condition]:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from bridge.model import Category, Directory, Rating, Ticket
+from bridge.model import REQUEST, Category, Directory, Rating, Ticket
 
 TICKET_FACTS = frozenset(
     {"tags", "channel", "group", "brand", "priority", "customer_tags", "organization_tags", "language", "reopens"}
@@ -32,6 +32,7 @@ class Facts:
     rated_at: datetime
     now: datetime
     account: str
+    requested: bool = False  # an agent asked, with the tag sr_request: there is no rating of a customer
     comment: str | None = None
     comment_present: bool = False
     reason: str | None = None
@@ -102,6 +103,7 @@ def facts_of(
         "rated_at": rating.rated_at,
         "now": now,
         "account": account,
+        "requested": rating.rating_id.startswith(REQUEST),
         "comment": rating.comment,
         "comment_present": bool(rating.comment and rating.comment.strip()),
         "reason": rating.reason or None,
@@ -144,7 +146,7 @@ def fold_language(tag: str) -> str:
 
 class _Folded(dict[str, Any]):
     def __init__(self, facts: Facts) -> None:
-        super().__init__(category=str(facts.category))
+        super().__init__(category=str(facts.category), requested="true" if facts.requested else "false")
         self._facts = facts
 
     def __missing__(self, name: str) -> Any:

@@ -23,8 +23,8 @@ PRIORITIES = ("low", "normal", "high", "urgent")
 LONGEST_WINDOW = 3650  # days of bad_ratings_<N>d
 
 _BAD_RATINGS = re.compile(r"bad_ratings_[1-9][0-9]{0,3}d")
-_BESIDE = ("name", "unless", "severity", "playbook")  # keys of a rule that are easily put one step too deep
-_LANGUAGE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
+_BESIDE = ("name", "unless", "severity", "playbook", "incident")  # keys of a rule that are easily put one step too deep
+LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _value(subject: str, place: Place, known: Collection[str] | None) -> str | N
     if text is None:
         return None
     if subject == "language":
-        if not _LANGUAGE.fullmatch(text):
+        if not LANGUAGE_TAG.fullmatch(text):
             place.wrong(f'language: "{text}" is not a language tag; write it like de or pt-br')
         return fold_language(text)
     names = place.accounts if subject == "account" else known
@@ -189,6 +189,13 @@ def _age(place: Place) -> list[Condition]:
     return found
 
 
+def _requested(place: Place) -> list[Condition]:
+    if not isinstance(place.value, bool):
+        place.wrong("requested: write true: an agent asked for it with the tag sr_request")
+        return []
+    return [Choice("requested", frozenset({str(place.value).lower()}))]
+
+
 # ------------------------------------------------------------------ tags and words
 def _tags(place: Place) -> list[Condition]:
     if not isinstance(place.value, Map):
@@ -231,7 +238,7 @@ def _mentions(place: Place) -> list[Condition]:
         return [Comment(mentions=(WordList((("", words),)),))] if words else []
     lists = []
     for tag in place.value:
-        if not _LANGUAGE.fullmatch(tag):
+        if not LANGUAGE_TAG.fullmatch(tag):
             place.report.error(place.value.key_spots[tag], f'"{tag}" is not a language tag; write it like de or pt-br')
         lists.append((fold_language(tag), _words(place.part(tag))))
     if not lists:
@@ -256,6 +263,11 @@ FIELDS: Mapping[str, Field] = {
     "rated": Field("how long ago the rating was given", "rated: {older_than: 14d}", _age),
     "bad_ratings_90d": Field(
         "this customer's bad ratings in so many days, with this one", "bad_ratings_90d: {at_least: 3}", _count
+    ),
+    "requested": Field(
+        "an agent asked for it with the tag sr_request; what does not name it is about ratings",
+        "requested: true",
+        _requested,
     ),
     "account": Field("which helpdesk", "account: acme", _choice("account")),
     "tags": Field("tags of the ticket", "tags: {has_any: [spam, test]}", _tags),

@@ -6,30 +6,33 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from bridge.connector import Needs
 from bridge.hours import Calendar
-from bridge.model import Category, Directory
+from bridge.model import Category, Directory, Severity
 from bridge.rules.conditions import Choice, Comment, Condition, Line, Tags
 from bridge.rules.document import Document, Items, Map
-from bridge.rules.facts import Facts, fold
+from bridge.rules.facts import Facts, fold, fold_language
 from bridge.rules.notes import Note
 from bridge.rules.problems import Problem, Reporter, Spot, unknown
 from bridge.rules.schema import (
     Account,
     Cause,
+    Goodwill,
     Ignore,
     Limits,
+    OwnHours,
     PersonEntry,
     PersonVariant,
     Playbook,
     Rule,
     RulesFile,
     Settings,
+    SurveyText,
 )
 
 NamedPlace = tuple[Literal["group", "agent"], str, int, int]
@@ -103,6 +106,11 @@ class Rules:
             for entry, kind, reason in self._entries()
         ]
         self._no_rule = Verdict("no_rule", None, "no rule matches")
+        self._own_hours = {whose(entry): entry for entry in file.hours}
+        self._calendars: dict[tuple[tuple[str, str], ...], Calendar] = {}
+        self._texts = {(folded(text.brand), text.language): text for text in file.survey_texts}
+        tagged = {fold(cause.tag): name for name, cause in file.causes.items() if cause.tag}
+        self._causes = tagged | {fold(name): name for name in file.causes}
 
     def _entries(self) -> Iterable[tuple[Ignore, Literal["ignored", "matched"], str]]:
         for entry in self.ignore:
@@ -148,8 +156,8 @@ class Rules:
         return Person(name, place.group, place.agent, notify)
 
     def is_away(self, email: str, moment: datetime) -> str | None:
-        """Return why an agent counts as absent on that day, or None."""
-        day = moment.astimezone(self.settings.timezone).date()
+        """Return why an agent counts as absent on that day of their own calendar, or None."""
+        day = moment.astimezone(self.calendar(agent=email).timezone).date()
         for away in self.away:
             if away.agent.casefold() == email.casefold() and away.first <= day <= away.last:
                 return f"away from {away.first} to {away.last}"
@@ -159,21 +167,99 @@ class Rules:
         """Return a note with its placeholders filled; every value is made inert, and missing ones fall back."""
         return self.notes[name].render(values)
 
-    def calendar(self) -> Calendar:
-        """Return the working hours, holidays and quiet hours of the settings."""
-        settings = self.settings
-        return Calendar(settings.timezone, settings.working_hours, settings.holidays, settings.quiet_hours)
+    def calendar(self, account: str | None = None, group: str | None = None, agent: str | None = None) -> Calendar:
+        """Return when people work: as the settings say, but for the `hours` of the account, group or agent.
+
+        What the agent (by address) has of their own wins over the group's (by name), and that over the account's.
+        The same hours are always the same object.
+        """
+        if not self._own_hours:
+            return self._overlaid(())
+        asked = (("account", account), ("group", group), ("agent", agent))
+        found = ((kind, fold(name)) for kind, name in asked if name)
+        return self._overlaid(tuple(place for place in found if place in self._own_hours))
+
+    def _overlaid(self, places: tuple[tuple[str, str], ...]) -> Calendar:
+        """Return the settings overlaid by the hours of *places*, the last on top."""
+        if places not in self._calendars:
+            settings = self.settings
+            calendar = Calendar(settings.timezone, settings.working_hours, settings.holidays, settings.quiet_hours)
+            for own in (self._own_hours[place] for place in places):
+                calendar = Calendar(
+                    own.timezone or calendar.timezone,
+                    own.working_hours or calendar.weekly,
+                    calendar.holidays if own.holidays is None else own.holidays,
+                    own.quiet_hours or calendar.quiet,
+                )
+            self._calendars[places] = calendar
+        return self._calendars[places]
+
+    # -------------------------------------------------------------- goodwill, causes, words to customers
+    def goodwill_for(self, playbook: Playbook, severity: Severity, customer_tags: Collection[str]) -> Goodwill | None:
+        """Return what may be offered: the playbook's own, else the first line of the table that fits, else None."""
+        if playbook.goodwill or self.goodwill is None:
+            return playbook.goodwill
+        theirs = frozenset(map(fold, customer_tags))
+        for line in self.goodwill.lines:
+            if severity in (line.severity or Severity) and (not line.tags or not line.tags.isdisjoint(theirs)):
+                return line
+        return None
+
+    @property
+    def goodwill_policy(self) -> str | None:
+        """The version of the goodwill table; None if there is none."""
+        return self.goodwill.version if self.goodwill else None
+
+    def cause_of(self, tags: Collection[str], field_value: str | None) -> str | None:
+        """Return why the customer was let down: as the ticket's field says, by name or tag, else as its tags say.
+
+        Without `causes` in the file the field's value is taken as it is.
+        """
+        said = folded(field_value)
+        if said and not self.causes:
+            return field_value
+        if said in self._causes:
+            return self._causes[said]
+        present = frozenset(map(fold, tags))
+        return next((name for name, cause in self.causes.items() if cause.tag and fold(cause.tag) in present), None)
+
+    def party_of(self, cause: str | None) -> str | None:
+        """Return whose fault a cause is: service, product, policy or third_party; None if the file does not say."""
+        name = self._causes.get(folded(cause) or "")
+        return self.causes[name].party if name else None
+
+    def survey_text(self, brand: str | None, language: str | None) -> SurveyText | None:
+        """Return what a customer of this brand and language reads who is asked again: the most special entry.
+
+        A language of its own (de-at) comes before its main one (de), the brand before the language, and last the entry
+        of neither; None if there is no such entry.
+        """
+        languages = [*_widening(language), None]
+        found = (self._texts.get((name, tag)) for name in (folded(brand), None) for tag in languages)
+        return next((text for text in found if text), None)
 
     # -------------------------------------------------------------- what the file asks of the helpdesk
     def needs(self) -> Needs:
-        """Return what must be read beside the ticket itself, and the categories of rating that any rule could match."""
+        """Return what the helpdesk must tell and do for these rules, and the ratings that any rule could match."""
         conditions = [condition for _, line in self._lines() for condition in line.conditions]
         tags = [c for c in conditions if isinstance(c, Tags) and c.subject != "tags"]
+        of_table = [line.tags for line in self.goodwill.lines] if self.goodwill else []
+        surveys = self.asks_again
         return Needs(
-            customer_tags=frozenset[str]().union(*(c.every.union(c.never, *c.some) for c in tags)),
-            language=any(_asks_language(condition) for condition in conditions),
+            customer_tags=frozenset[str]().union(*(c.every.union(c.never, *c.some) for c in tags), *of_table),
+            language=any(map(_asks_language, conditions)),
+            fields=frozenset(self.settings.ticket_fields.named.values()),
+            requests=any(is_of_requests(branch) for rule in self.rules for branch in rule.when.branches()),
+            surveys=surveys,
+            rerating=self.settings.allow_rerating,
+            survey_mail=self.settings.survey_mail == "helpdesk",
             categories=frozenset(category for category in Category if self._could_take(category)),
         )
+
+    @property
+    def asks_again(self) -> bool:
+        """True if the playbook of any rule asks customers again, and the settings let it."""
+        return self.settings.surveys != "off" and any(self.playbooks[rule.playbook].survey for rule in self.rules)
 
     def _lines(self) -> Iterable[tuple[str, Line]]:
         for entry in (*self.ignore, *self.rules):
@@ -182,7 +268,7 @@ class Rules:
 
     def _could_take(self, category: Category) -> bool:
         branches = (branch for rule in self.rules for branch in rule.when.branches())
-        return any(_allows(branch.get("category"), category) for branch in branches)
+        return any(_allows(branch.get("category"), category) for branch in branches if not is_of_requests(branch))
 
     def names(self) -> list[NamedPlace]:
         """Return every group and agent of the helpdesk that the file names, with line and column."""
@@ -191,20 +277,20 @@ class Rules:
     def unknown_names(self, directories: Mapping[str, Directory]) -> list[Problem]:
         """Return a problem for every group and agent that exists on none of the accounts, as their directories say.
 
-        An agent in `away` who is none any more is only a warning: people leave.
+        An agent of `away` or `hours` who is none any more is only a warning: people leave.
         """
         report = Reporter(self.path, self.text)
         known = {
             "group": {name for directory in directories.values() for name in directory.groups.values()},
             "agent": {agent.email for directory in directories.values() for agent in directory.agents.values()},
         }
-        folded = {kind: {fold(name) for name in names} for kind, names in known.items()}
-        away = {id(spot) for _, _, spot in _away_agents(self.document.data)}
+        there = {kind: {fold(name) for name in names} for kind, names in known.items()}
+        leavers = {id(spot) for kind, _, spot in _staff_names(self.document.data) if kind == "agent"}
         for kind, name, spot in _names(self.document.data) if directories else ():
-            if fold(name) in folded[kind]:
+            if fold(name) in there[kind]:
                 continue
             message, suggestion = unknown(f"{kind} of the helpdesk", name, known[kind])
-            if id(spot) in away:
+            if id(spot) in leavers:
                 report.warning(spot, message)
             else:
                 report.error(spot, message, suggestion)
@@ -217,6 +303,7 @@ def _trace(entry: Ignore, kind: Literal["ignore", "rule"], facts: Facts) -> Rule
         LineTrace(part, line.field, line.wanted, line.seen(facts), line.holds(facts))
         for name, block in blocks
         for part, line in block.every_line(name)
+        if not line.is_implied or line.holds(facts) is False
     )
     excepted = entry.unless is not None and entry.unless.holds(facts) is True
     return RuleTrace(kind, entry.name, entry.when.holds(facts) is True and not excepted, lines)
@@ -228,13 +315,38 @@ def _asks_language(condition: Condition) -> bool:
     return condition.subject == "language"
 
 
+def is_of_requests(branch: Mapping[str, Condition]) -> bool:
+    """True if only an agent's request can match a branch, never a rating."""
+    requested = branch.get("requested")
+    return isinstance(requested, Choice) and requested.yes == frozenset({"true"})
+
+
 def _allows(condition: Condition | None, category: Category) -> bool:
     return not isinstance(condition, Choice) or condition.yes is None or category.value in condition.yes
 
 
+def whose(entry: OwnHours) -> tuple[str, str]:
+    """Return whose hours an entry of `hours` holds: the kind, and the folded name."""
+    kind, name = next((kind, name) for kind, name in entry if kind in ("account", "group", "agent") and name)
+    return kind, fold(name)
+
+
+def folded(name: str | None) -> str | None:
+    """Return a name in the form in which names are compared; None for none or an empty one."""
+    return fold(name or "") or None
+
+
+def _widening(language: str | None) -> Iterator[str]:
+    """Yield a language tag, then what it is a special form of: de-at, de."""
+    tag = fold_language(language or "")
+    while tag:
+        yield tag
+        tag = tag.rpartition("-")[0]
+
+
 # ------------------------------------------------------------------ names of the helpdesk, with their places
 def _names(data: Any) -> list[tuple[Literal["group", "agent"], str, Spot]]:
-    found = _away_agents(data)
+    found = _staff_names(data)
     for entry in _maps(data.get("people")):
         found += _place_names(entry)
         for key in ("per_group", "per_brand", "per_reason"):
@@ -250,8 +362,9 @@ def _names(data: Any) -> list[tuple[Literal["group", "agent"], str, Spot]]:
     return found
 
 
-def _away_agents(data: Any) -> list[tuple[Literal["group", "agent"], str, Spot]]:
-    return [name for entry in _maps(data.get("away")) for name in _place_names(entry)]
+def _staff_names(data: Any) -> list[tuple[Literal["group", "agent"], str, Spot]]:
+    """Return the names in the lists of who is away and who has hours of their own."""
+    return [name for section in ("away", "hours") for entry in _maps(data.get(section)) for name in _place_names(entry)]
 
 
 def _maps(section: Any) -> list[Map]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from bridge.hours import PublicHolidays
 from bridge.rules.conditions import Block, Choice, Condition, Range
-from bridge.rules.document import Map
-from bridge.rules.language import Rules
+from bridge.rules.document import Loc, Map
+from bridge.rules.language import Rules, is_of_requests
+from bridge.rules.lint_playbooks import lint_playbooks
 from bridge.rules.problems import Reporter
 from bridge.rules.schema import Ignore
 
@@ -54,17 +55,18 @@ def lint(rules: Rules, report: Reporter) -> None:
     _reach(rules, data, report)
     _bad_ratings(rules, data, report)
     _unused(rules, data, report)
-    _unreachable_people(rules, data, report)
+    lint_playbooks(rules, report)
 
 
 def _holidays(rules: Rules, report: Reporter) -> None:
-    holidays = rules.settings.holidays
-    if not isinstance(holidays, PublicHolidays):
-        return
-    try:
-        holidays.load()
-    except ValueError as exc:
-        report.error(rules.document.spot(("settings", "holidays")), str(exc))
+    places: list[tuple[object, Loc]] = [(rules.settings.holidays, ("settings", "holidays"))]
+    places += [(own.holidays, ("hours", number, "holidays")) for number, own in enumerate(rules.hours) if own.holidays]
+    for holidays, loc in places:
+        try:
+            if isinstance(holidays, PublicHolidays):
+                holidays.load()
+        except ValueError as exc:
+            report.error(rules.document.spot(loc), str(exc))
 
 
 # ------------------------------------------------------------------ rules that never match
@@ -150,8 +152,13 @@ def _impossible(branch: Branch) -> str | None:
 # ------------------------------------------------------------------ bad ratings that nobody takes
 def _bad_ratings(rules: Rules, data: Map, report: Reporter) -> None:
     """Warn if no rule takes every bad rating; of a number, if it leaves out what a helpdesk calls bad."""
-    branches = [(number, branch) for number, rule in enumerate(rules.rules) for branch in rule.when.branches()]
-    if any(len(branch) == 1 and _takes_all_bad(branch) for _, branch in branches):
+    branches = [
+        (number, branch)
+        for number, rule in enumerate(rules.rules)
+        for branch in rule.when.branches()
+        if not is_of_requests(branch)
+    ]
+    if any(len(branch.keys() - {"requested"}) <= 1 and _takes_all_bad(branch) for _, branch in branches):
         return
     points = [(point.high, number) for number, branch in branches if isinstance(point := branch.get("point"), Range)]
     highest, number = max(points, default=(0.0, 0))
@@ -166,6 +173,8 @@ def _bad_ratings(rules: Rules, data: Map, report: Reporter) -> None:
 
 def _takes_all_bad(branch: Branch) -> bool:
     category, point = branch.get("category"), branch.get("point")
+    if branch.keys() <= {"requested"}:
+        return True
     if isinstance(category, Choice):
         return category.yes is not None and "bad" in category.yes
     return isinstance(point, Range) and point.low <= 1 and point.high >= 3
@@ -182,7 +191,7 @@ def _left_out(highest: float, rules: Rules) -> str | None:
     return None
 
 
-# ------------------------------------------------------------------ what nobody uses or can reach
+# ------------------------------------------------------------------ what nobody uses
 def _unused(rules: Rules, data: Map, report: Reporter) -> None:
     books = {rule.playbook for rule in rules.rules}
     for name in list(books):
@@ -191,18 +200,11 @@ def _unused(rules: Rules, data: Map, report: Reporter) -> None:
     used: dict[str, Collection[str | None]] = {
         "playbooks": books,
         "notes": {book.note for book in rules.playbooks.values()},
-        "people": {name for book in rules.playbooks.values() for name, _ in book.people},
+        "people": {name for book in rules.playbooks.values() for name, _ in book.people}
+        | {line.approved_by for line in (rules.goodwill.lines if rules.goodwill else ())},
     }
     for section, what in (("playbooks", "playbook"), ("notes", "note"), ("people", "person")):
         defined = data.get(section) or Map()
         for name in defined:
             if name not in used[section]:
                 report.warning(defined.key_spots[name], f'{what} "{name}" is not used anywhere; delete it or use it')
-
-
-def _unreachable_people(rules: Rules, data: Map, report: Reporter) -> None:
-    told = {name for book in rules.playbooks.values() for name, what in book.people if what == "notify"}
-    for name in sorted(told):
-        if name in rules.people and not rules.people[name].can_be_told:
-            spot = data["people"].key_spots[name]
-            report.warning(spot, f'"{name}" is notified, but there is no notify here: nobody hears of it')

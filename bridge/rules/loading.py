@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from bridge.errors import RulesError
+from bridge.rules.agreement import check_agreement
 from bridge.rules.document import MAX_SIZE, Document, Items, Loc, Map, compose
 from bridge.rules.language import Rules
 from bridge.rules.problems import MOST_PROBLEMS, Problem, Reporter, Spot, nearest, unknown
@@ -29,6 +30,7 @@ _ADVICE = {  # pydantic's type of error -> what to write instead
     **dict.fromkeys(_WANTS_KEYS, 'lines of the form "key: value" are wanted here'),
     **dict.fromkeys(("greater_than_equal", "less_than_equal", "int_type"), "a whole number from 1 is wanted here"),
     "tuple_type": "a list is wanted here, like [one, two]",
+    "bool_type": "write true or false",
     "string_type": "text is wanted here",
     "too_short": "at least one is wanted here",
 }
@@ -79,7 +81,7 @@ def _build(text: str, report: Reporter) -> Rules | None:
         if file is None or report.problems:
             return None
         playbooks = _complete(file.playbooks)
-        _check_people(file, document, report)
+        check_agreement(file, document, report)
         if report.problems:
             return None
         return Rules(text=text, name=report.name, document=document, file=file, playbooks=playbooks)
@@ -134,15 +136,6 @@ def _check_names(given: Mapping[str, Any], report: Reporter) -> None:
     entries = [entry for section in ("ignore", "rules") for entry in _items(given.get(section))]
     named = [entry for entry in entries if isinstance(entry.get("name"), str)]
     _refuse_twins([(entry["name"], entry.value_spots["name"]) for entry in named], "entry", report)
-
-
-def _check_people(file: RulesFile, document: Document, report: Reporter) -> None:
-    """Report people to whom tickets are assigned without a group or an agent to assign them to."""
-    assigned = {name: key for key, book in file.playbooks.items() for name, what in book.people if what == "assign"}
-    for name, playbook in assigned.items():
-        if name in file.people and not file.people[name].can_be_assigned:
-            advice = f'playbook "{playbook}" assigns tickets to "{name}": write a group or an agent here'
-            report.error(document.key_spot(("people", name)), advice)
 
 
 def _refuse_twins(names: list[tuple[str, Spot]], what: str, report: Reporter) -> None:

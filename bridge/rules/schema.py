@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationInfo, model_validator
 
 from bridge.hours import ALL_DAY
 from bridge.model import Severity
 from bridge.rules.document import Map
+from bridge.rules.facts import fold
 from bridge.rules.values import (
     AccountName,
     AccountUrl,
@@ -26,6 +28,8 @@ from bridge.rules.values import (
     Email,
     FieldName,
     Holidays,
+    IgnoreConditions,
+    LanguageTag,
     MoneyLimit,
     MoneyText,
     Name,
@@ -38,7 +42,9 @@ from bridge.rules.values import (
     PlaybookName,
     QuietHours,
     RateLimit,
+    RuleConditions,
     Rung,
+    Sender,
     Share,
     SurveyNoteText,
     Tag,
@@ -74,6 +80,7 @@ class Account(Part):
 
     connector: Name
     url: AccountUrl
+    asks_on_solve: StrictBool | None = None  # a survey of its own at each solution: then ours is not sent
 
 
 class TicketFields(Part):
@@ -98,8 +105,8 @@ class Settings(Part):
     survey_list: tuple[Email, ...] = ()
     survey_mail: Literal["helpdesk", "smtp"] = "helpdesk"  # who brings our words to the customer
     survey_page: PageUrl | None = None  # where our own question is answered
-    allow_rerating: bool = False  # a second rating in the helpdesk may overwrite the first
-    confidential: bool = False  # no names in notes and messages
+    allow_rerating: StrictBool = False  # a second rating in the helpdesk may overwrite the first
+    confidential: StrictBool = False  # no names in notes and messages
     ticket_fields: TicketFields = Field(default_factory=TicketFields)
     timezone: Zone = Field(default_factory=lambda: ZoneInfo("UTC"))
     working_hours: WeekHours = (ALL_DAY,) * 7
@@ -239,6 +246,11 @@ class GoodwillLine(Goodwill):
     severity: tuple[Severity, ...] = ()  # of any, if empty
     customer_tags: tuple[Name, ...] = ()  # one of them is enough; everybody, if empty
 
+    @cached_property
+    def tags(self) -> frozenset[str]:
+        """The customer tags in the form in which they are compared."""
+        return frozenset(map(fold, self.customer_tags))
+
 
 class GoodwillTable(Part):
     """What may be offered, by severity and customer value: the first line that fits."""
@@ -258,8 +270,8 @@ class SurveyText(Part):
     """What a customer reads who is asked again, for one brand and language; the most special one is taken."""
 
     brand: Name | None = None
-    language: Name | None = None  # as the helpdesk has it, such as de or en-us
-    sender: Name | None = None  # of our own mail: Acme Care <care@acme.example>
+    language: LanguageTag | None = None  # of the requester; de is also for de-at, if that has none of its own
+    sender: Sender | None = None  # of our own mail: Acme Care <care@acme.example>
     subject: Name
     text: SurveyNoteText
 
@@ -347,13 +359,14 @@ class Ignore(Part):
     """Ratings that are left alone."""
 
     name: Name
-    when: Conditions
+    when: IgnoreConditions
     unless: Conditions | None = None
 
 
 class Rule(Ignore):
     """Which ratings are recovered, how seriously and by which playbook."""
 
+    when: RuleConditions
     severity: Severity = Severity.NORMAL
     playbook: PlaybookName
     incident: Name | None = None  # its cases are one incident: what leads are told comes as one list

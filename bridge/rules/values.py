@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from ipaddress import ip_address
 from itertools import pairwise
 from typing import Annotated, Any, TypeVar
@@ -21,9 +22,10 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from bridge import __version__
 from bridge.hours import MIDNIGHT, Hours, PublicHolidays, parse_duration
-from bridge.rules.conditions import Block
+from bridge.rules.conditions import Block, for_ignore, for_rule
 from bridge.rules.document import Items, Map
-from bridge.rules.fields import read_block
+from bridge.rules.facts import fold_language
+from bridge.rules.fields import LANGUAGE_TAG, read_block
 from bridge.rules.notes import SURVEY_PLACEHOLDERS, Note, NoteError, parse_note
 from bridge.rules.problems import Reporter, Spot, unknown
 
@@ -101,6 +103,21 @@ def _email(value: Any) -> str:
     if not _EMAIL.fullmatch(text):
         raise wrong(f'"{text}" is not an e-mail address; write it like ana@example.com')
     return text
+
+
+def _sender(value: Any) -> str:
+    text = _text(value, "Acme Care <care@acme.example>")
+    named = re.fullmatch(r"[^<>\r\n\"]{1,80} <([^<>]+)>", text)
+    if not _EMAIL.fullmatch(named[1] if named else text):
+        raise wrong(f'"{text}" is not a sender; write it like Acme Care <care@acme.example>')
+    return text
+
+
+def _language(value: Any) -> str:
+    text = _text(value, "de or pt-br")
+    if not LANGUAGE_TAG.fullmatch(text):
+        raise wrong(f'"{text}" is not a language tag; write it like de or pt-br')
+    return fold_language(text)
 
 
 def _notify(value: Any) -> str:
@@ -323,7 +340,13 @@ def _holidays(value: Any, info: ValidationInfo) -> PublicHolidays | frozenset[da
     text = _text(value, "DE, DE-BE or a list of dates")
     if not _COUNTRY.fullmatch(text):
         raise wrong(f'"{text}" is not a country or region; write it like DE or DE-BE, or a list of dates')
-    return PublicHolidays(text)
+    return _public_holidays(text)
+
+
+@lru_cache(maxsize=64)
+def _public_holidays(code: str) -> PublicHolidays:
+    """Return the one object for a place: its dates are loaded once, however often it is named."""
+    return PublicHolidays(code)
 
 
 def _day(value: Any) -> date:
@@ -374,6 +397,14 @@ def _block(value: Any, info: ValidationInfo) -> Block:
     return read_block(value, known.report, known.names["accounts"])
 
 
+def _of_rule(value: Any, info: ValidationInfo) -> Block:
+    return for_rule(_block(value, info))
+
+
+def _of_ignore(value: Any, info: ValidationInfo) -> Block:
+    return for_ignore(_block(value, info))
+
+
 class Reads:
     """Tells pydantic to read a value with one function, and nothing else: the cheapest schema there is."""
 
@@ -400,6 +431,8 @@ Duration = Annotated[timedelta, Reads(_duration)]
 Email = Annotated[str, Reads(_email)]
 FieldName = Annotated[str, Reads(_field_name)]
 Holidays = Annotated[PublicHolidays | frozenset[date], Refers(_holidays)]
+IgnoreConditions = Annotated[Block, Refers(_of_ignore)]
+LanguageTag = Annotated[str, Reads(_language)]
 MoneyText = Annotated[Money, Reads(_money)]
 MoneyLimit = Annotated[MoneyWithin, Reads(_money_within)]
 Name = Annotated[str, Reads(_name)]
@@ -412,7 +445,9 @@ PersonName = Annotated[str, Refers(_one_of("people", "person"))]
 PlaybookName = Annotated[str, Refers(_one_of("playbooks", "playbook"))]
 QuietHours = Annotated[tuple[time, time], Reads(_quiet)]
 RateLimit = Annotated[CountWithin, Reads(_count_within)]
+RuleConditions = Annotated[Block, Refers(_of_rule)]
 Rung = Annotated[str, Refers(_one_of("people", "person", "original_agent", "same_team"))]
+Sender = Annotated[str, Reads(_sender)]
 Share = Annotated[float, Reads(_share)]
 SurveyNoteText = Annotated[Note, Reads(_survey_text)]
 Tag = Annotated[str, Reads(_tag)]

@@ -4,6 +4,7 @@ Every verb is one transaction. Nothing here reads a clock. SQL stays in this pac
 """
 
 from bridge.store.cases import Cases
+from bridge.store.customers import Customers
 from bridge.store.effects import Effects
 from bridge.store.notebook import Notebook
 from bridge.store.ratings import Ratings
@@ -13,8 +14,10 @@ from bridge.store.rows import (
     Failure,
     Hint,
     PageCount,
+    PastRating,
     RuleCount,
     Saving,
+    Spending,
     StaleCase,
     StoredEffect,
     StoredRating,
@@ -26,8 +29,10 @@ __all__ = [
     "Failure",
     "Hint",
     "PageCount",
+    "PastRating",
     "RuleCount",
     "Saving",
+    "Spending",
     "StaleCase",
     "Store",
     "StoredEffect",
@@ -35,5 +40,5 @@ __all__ = [
 ]
 
 
-class Store(Ratings, Cases, Effects, Notebook):
-    """Everything that the engine keeps; see the four parts for its verbs."""
+class Store(Ratings, Cases, Effects, Customers, Notebook):
+    """Everything that the engine keeps; see the five parts for its verbs."""

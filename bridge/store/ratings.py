@@ -8,12 +8,23 @@ from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Row, and_, bindparam, delete, exists, or_, select, update
+from sqlalchemy import Connection, CursorResult, Row, and_, bindparam, delete, exists, func, or_, select, union, update
 
 from bridge.model import Category, Malformed, Rating, RatingPage
 from bridge.store.database import Database
 from bridge.store.rows import Failure, Hint, PageCount, StoredRating
-from bridge.store.tables import BAD, COMMENT_LENGTH, UNDECIDED, clean, cursor, customer, inbox, rating, time_text
+from bridge.store.tables import (
+    BAD,
+    COMMENT_LENGTH,
+    DECIDED,
+    UNDECIDED,
+    clean,
+    cursor,
+    customer,
+    inbox,
+    rating,
+    time_text,
+)
 
 _RATING_FIELDS = (
     "rating_id", "ticket_id", "comment", "reason", "requester_id", "assignee_id", "group_id",
@@ -158,6 +169,14 @@ class Ratings(Database):
         with self._writing() as tx:
             return tx.execute(update(rating).where(*held).values(why=None, not_before=None)).rowcount
 
+    def rated_since(self, account: str, since: datetime) -> int:
+        """Return how many ratings were given at or after *since*, without memory and what agents asked for."""
+        ours = (rating.c.account == account, rating.c.rated_at >= since, rating.c.source != "request")
+        given = select(rating.c.rating_id).where(*ours)
+        either = union(given.where(UNDECIDED), given.where(DECIDED)).subquery()  # each has an index
+        with self._reading() as tx:
+            return int(tx.execute(select(func.count()).select_from(either)).scalar_one())
+
     def category_before(self, account: str, changed: Rating) -> Category | None:
         """Return what the version of a rating that was seen before this one was; None if there is none."""
         same = (rating.c.account == account, rating.c.rating_id == changed.rating_id)
@@ -177,17 +196,35 @@ class Ratings(Database):
         with self._writing() as tx:
             return tx.execute(new).rowcount == 1
 
+    def put_answer(self, account: str, asked_for: str, case_id: str, raw: str, now: datetime) -> None:
+        """Keep a customer's answer to our own question; a later one takes its place until it was followed."""
+        row = {
+            "account": account, "source": "answer", "delivery_key": asked_for, "received_at": now,
+            "ticket_id": case_id, "raw": raw, "state": "new", "tries": 0, "error": None, "not_before": None,
+        }  # fmt: skip
+        new = self._insert(inbox).values(row)
+        again = {name: new.excluded[name] for name in ("received_at", "raw", "state", "tries", "error", "not_before")}
+        with self._writing() as tx:
+            tx.execute(new.on_conflict_do_update(index_elements=["account", "source", "delivery_key"], set_=again))
+
+    def answers(self, account: str, now: datetime, limit: int) -> list[Hint]:
+        """Return answers that still have to be taken to their cases, oldest first; their *ticket_id* is the case's."""
+        return self._waiting(account, "answer", now, limit)
+
     def hints(self, account: str, now: datetime, limit: int) -> list[Hint]:
         """Return hints that still have to be followed, oldest first."""
+        return self._waiting(account, "hint", now, limit)
+
+    def _waiting(self, account: str, source: str, now: datetime, limit: int) -> list[Hint]:
         due = or_(inbox.c.not_before.is_(None), inbox.c.not_before <= now)
         asked = (
             select(inbox)
-            .where(inbox.c.account == account, inbox.c.source == "hint", inbox.c.state == "new", due)
+            .where(inbox.c.account == account, inbox.c.source == source, inbox.c.state == "new", due)
             .order_by(inbox.c.inbox_id)
             .limit(limit)
         )
         with self._reading() as tx:
-            return [Hint(row.inbox_id, row.ticket_id, row.received_at, row.tries) for row in tx.execute(asked)]
+            return [Hint(row.inbox_id, row.ticket_id, row.received_at, row.tries, row.raw) for row in tx.execute(asked)]
 
     def finish_hint(self, hint_id: int) -> None:
         """Record that a hint was followed."""

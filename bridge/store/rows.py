@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from bridge.errors import BridgeError
-from bridge.model import Case, Decision, Effect, EffectState, Rating
+from bridge.model import Case, Category, Decision, Effect, EffectState, Outcome, Rating
 
 
 class StaleCase(BridgeError):
@@ -47,6 +48,7 @@ class Hint:
     ticket_id: str
     received_at: datetime
     tries: int
+    raw: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,33 @@ class StoredEffect:
     job: str | None
     remote_ref: str | None
     error: str | None
+
+
+@dataclass(frozen=True)
+class Spending:
+    """Goodwill that a person gave to a customer."""
+
+    case_id: str
+    account: str
+    ticket_id: str
+    customer: str | None
+    at: datetime
+    amount: Decimal
+    currency: str
+    because: str | None
+
+
+@dataclass(frozen=True)
+class PastRating:
+    """A rating in the history of a customer, in its last version; *outcome* is that of its case, once that ended."""
+
+    account: str
+    ticket_id: str
+    category: Category
+    value: int
+    scale_max: int
+    rated_at: datetime
+    outcome: Outcome | None
 
 
 @dataclass(frozen=True)

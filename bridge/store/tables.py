@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Set
+from dataclasses import asdict
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -27,9 +29,20 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     literal,
+    or_,
 )
 
-from bridge.model import Category, EffectKind, EffectState, Outcome, Severity, Stage
+from bridge.model import (
+    Answer,
+    Category,
+    EffectKind,
+    EffectState,
+    LadderStep,
+    Outcome,
+    Severity,
+    Stage,
+    SurveyWay,
+)
 
 COMMENT_LENGTH = 5_000  # characters kept of a customer's comment
 TEXT_LENGTH = 20_000  # characters kept of anything else that somebody else wrote
@@ -104,6 +117,54 @@ def _plain(value: object) -> Any:
     return time_text(value) if isinstance(value, datetime) else str(value)
 
 
+class Amount(TypeDecorator[Decimal]):
+    """Money, exact."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, _dialect: object) -> str | None:
+        """Write all its digits."""
+        return None if value is None else f"{value:f}"
+
+    def process_result_value(self, value: str | None, _dialect: object) -> Decimal | None:
+        """Read it back."""
+        return None if value is None else Decimal(value)
+
+
+class Ladder(TypeDecorator[tuple[LadderStep, ...]]):
+    """The rungs that were tried, as a JSON list."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[LadderStep, ...] | None, _dialect: object) -> str:
+        """Write every step."""
+        return json.dumps([asdict(step) for step in value or ()])
+
+    def process_result_value(self, value: str | None, _dialect: object) -> tuple[LadderStep, ...]:
+        """Read them back."""
+        return tuple([LadderStep(**step) for step in json.loads(value or "[]")])
+
+
+class Answered(TypeDecorator[Answer]):
+    """What the customer said to the second question, as a JSON object."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Answer | None, _dialect: object) -> str | None:
+        """Write it."""
+        return None if value is None else json.dumps(asdict(value), default=_plain)
+
+    def process_result_value(self, value: str | None, _dialect: object) -> Answer | None:
+        """Read it back, with its time aware."""
+        if value is None:
+            return None
+        said = json.loads(value)
+        return Answer(**said | {"at": datetime.fromisoformat(said["at"]), "category": Category(said["category"])})
+
+
 class OneOf(TypeDecorator[StrEnum]):
     """A member of one of our enumerations, by its value."""
 
@@ -157,6 +218,7 @@ inbox = Table(  # hints from webhooks, and records that could not be read
     UniqueConstraint("account", "source", "delivery_key"),
 )
 Index("inbox_by_state", inbox.c.account, inbox.c.state)
+Index("inbox_failed", inbox.c.inbox_id, sqlite_where=inbox.c.error.is_not(None))
 
 cursor = Table(  # written in the same transaction as the rows that it covers
     "cursor",
@@ -196,8 +258,13 @@ rating = Table(  # one row per version that a customer gave; never changed but i
 )
 UNDECIDED = rating.c.outcome.is_(None)
 BAD = rating.c.category == literal(Category.BAD, literal_execute=True)  # written out, or no query finds its index
+DECIDED = rating.c.outcome != literal("memory", literal_execute=True)
+TELLING = or_(BAD, UNDECIDED, DECIDED)
 Index("rating_undecided", rating.c.account, rating.c.rated_at, sqlite_where=UNDECIDED)
-Index("rating_bad", rating.c.account, rating.c.requester_id, sqlite_where=BAD)
+Index("rating_given", rating.c.account, rating.c.rated_at, rating.c.rating_id, sqlite_where=DECIDED)
+Index("rating_failed", rating.c.row_id, sqlite_where=rating.c.error.is_not(None))
+# Without the good ones of an import: that is most of all ratings, and this index would slow it down by a third.
+Index("rating_of_requester", rating.c.requester_id, rating.c.account, rating.c.category, sqlite_where=TELLING)
 
 customer = Table(  # the same key on every account means the same person; the address itself is not here
     "customer",
@@ -232,7 +299,7 @@ cases = Table(  # the fields of model.Case by their names, and the lease of whoe
     Column("original_agent_id", Words),
     Column("assignee_id", Words),
     Column("group_id", Words),
-    Column("ladder", Json, nullable=False),
+    Column("ladder", Ladder, nullable=False),
     Column("customer", Words),
     Column("work_ticket_id", Words),
     Column("survey_ticket_id", Words),
@@ -241,14 +308,26 @@ cases = Table(  # the fields of model.Case by their names, and the lease of whoe
     Column("confirmed_at", Time),
     Column("acknowledged_at", Time),
     Column("contacted_at", Time),
+    Column("replied_at", Time),
+    Column("nudged_at", Time),
+    Column("promise", Words),
+    Column("promised_by", Time),
+    Column("promise_broken_at", Time),
     Column("solved_at", Time),
     Column("checked_in_at", Time),
+    Column("asked_at", Time),
+    Column("asked_by", OneOf(SurveyWay)),
+    Column("reminded_at", Time),
+    Column("not_asked", Words),
+    Column("answer", Answered),
     Column("ended_at", Time),
     Column("attempt", Integer, nullable=False),
     Column("deadlines_done", Integer, nullable=False),
     Column("chosen_by_human", Boolean, nullable=False),
     Column("seen_stamp", Words, nullable=False),
     Column("seen_at", Time),
+    Column("incident", Words),
+    Column("cause_asked_at", Time),
     Column("cause", Words),
     Column("remedy", Words),
     Column("party", Words),
@@ -273,8 +352,20 @@ Index(
     sqlite_where=OPEN,
 )
 Index("case_due", cases.c.account, cases.c.due_at, sqlite_where=OPEN)
-Index("case_of_rating", cases.c.account, cases.c.rating_id)
-Index("case_of_ticket", cases.c.ticket_id, cases.c.account)  # the account last, so that no other query is tempted
+Index("case_load", cases.c.account, cases.c.assignee_id, sqlite_where=OPEN)
+# The account last, so that no other query is tempted: SQLite believes that an account has ten cases.
+Index("case_of_rating", cases.c.rating_id, cases.c.account)
+Index("case_of_ticket", cases.c.ticket_id, cases.c.account)
+Index("case_of_work_ticket", cases.c.work_ticket_id, cases.c.account, sqlite_where=cases.c.work_ticket_id.is_not(None))
+Index(
+    "case_of_survey_ticket",
+    cases.c.survey_ticket_id,
+    cases.c.account,
+    sqlite_where=cases.c.survey_ticket_id.is_not(None),
+)
+Index("case_of_incident", cases.c.incident, cases.c.account, sqlite_where=cases.c.incident.is_not(None))
+Index("case_of_customer", cases.c.customer, cases.c.flagged_at)
+Index("case_flagged", cases.c.flagged_at, cases.c.account)
 
 audit = Table(  # append-only
     "audit",
@@ -310,19 +401,57 @@ effect = Table(  # what to do, stored before it is done; within a case in the or
     Column("person", Words),
     Column("target", Words),
     Column("text", Words),
+    Column("bundle", Words),
+    Column("way", OneOf(SurveyWay)),
     Column("planned_at", Time, nullable=False),
     Column("state", OneOf(EffectState), nullable=False),
     Column("not_before", Time),
     Column("first_sent_at", Time),
     Column("last_sent_at", Time),
     Column("tries", Integer, nullable=False, server_default="0"),
+    Column("epoch", Integer),  # of the claim that holds it; NULL: nobody does
     Column("job", Words),
     Column("remote_ref", Words),
     Column("error", Words),
     UniqueConstraint("case_id", "step", "generation", "kind"),
 )
-Index("effect_by_state", effect.c.state, effect.c.case_id, effect.c.place)
+Index("effect_by_state", effect.c.state, effect.c.case_id, effect.c.kind, effect.c.place)
 Index("effect_of_ticket", effect.c.ticket_id, effect.c.account)
+
+# ------------------------------------------------------------------ what is owed to a customer, on every account
+asked = Table(  # second questions, so that nobody is asked too often
+    "asked",
+    metadata,
+    Column("asked_for", Words, primary_key=True),  # the case and its attempt
+    _account(),
+    Column("customer", Words, nullable=False),
+    Column("at", Time, nullable=False),
+)
+Index("asked_of_customer", asked.c.customer, asked.c.at)
+
+opted_out = Table(  # who wants to be asked nothing
+    "opted_out",
+    metadata,
+    Column("customer", Words, primary_key=True),
+    Column("at", Time, nullable=False),
+    Column("why", Words, nullable=False),
+)
+
+spent = Table(  # goodwill that people gave; the bridge pays nothing
+    "spent",
+    metadata,
+    Column("spent_id", RowId, primary_key=True),
+    Column("case_id", Words, nullable=False),
+    _account(),
+    Column("ticket_id", Words, nullable=False),
+    Column("customer", Words),
+    Column("at", Time, nullable=False),
+    Column("amount", Amount, nullable=False),
+    Column("currency", Words, nullable=False),
+    Column("because", Words),
+)
+Index("spent_on_ticket", spent.c.account, spent.c.ticket_id)
+Index("spent_for_customer", spent.c.customer, spent.c.at)
 
 # ------------------------------------------------------------------ what is remembered
 rate = Table(  # the state of bridge.http.Budget, for the next process

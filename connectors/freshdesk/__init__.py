@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from bridge.connector import Finding, Secret, SetupStep, Tools
-from bridge.errors import SettingsError
+from bridge.connector import Asking, Finding, Secret, SetupStep, Tools
+from bridge.errors import Refused, SettingsError
 from bridge.http import check_url
 from bridge.model import Activity, Directory, News, Rating, RatingPage, Ticket, Watched, Write
 from connectors.freshdesk.api import Api
@@ -82,6 +82,30 @@ class Freshdesk:
 
         return Changes(self._api, self._tools.memory, self._tickets).of(watched)
 
+    def requests(self) -> Sequence[str]:
+        """Return the ids of the tickets, but closed ones, that carry the tag `sr_request`: one call per 30 of them."""
+        return self._tickets.requested()
+
+    def asking(self, *, fresh: bool = False) -> Asking:
+        """Tell which rules of ours are there to ask customers again, from memory for a day; else two calls."""
+        from connectors.freshdesk.asking import asking
+
+        return asking(self._api, self._tools.memory, fresh=fresh)
+
+    def language(self, ticket: Ticket) -> str | None:
+        """Return the requester's language; one call a day for each, unless the rules ask for it anyway."""
+        if ticket.requester is None or ticket.requester.language:
+            return ticket.requester.language if ticket.requester else None
+        return self._tickets.customers.language(ticket.requester.requester_id)
+
+    def asked_since(self, ticket_id: str, since: datetime) -> datetime | None:  # noqa: ARG002
+        """Return None: Freshdesk shows answers to surveys, never that one was sent."""
+        return None
+
+    def survey_link(self, ticket: Ticket, language: str | None = None) -> str:  # noqa: ARG002
+        """Refuse: Freshdesk makes no links to its survey, it only sends it."""
+        raise Refused(f"{self.account}: Freshdesk makes no link to its survey; a rule has to send it", status=405)
+
     def past_holder(self, ticket_id: str, at: datetime) -> str | None:
         """Return who last answered the customer before *at*: Freshdesk shows no history of responders."""
         return self._tickets.last_answered_by(ticket_id, at)
@@ -91,7 +115,11 @@ class Freshdesk:
         return self._people.directory(fresh=fresh)
 
     def write(self, writes: Sequence[Write]) -> Iterator[News]:
-        """Carry out writes one after the other: one PUT with the fields and the marker, then the private note."""
+        """Carry out writes one after the other: one PUT with the fields and the marker, then the private note.
+
+        A question goes with the PUT. Solving again costs two PUTs, each after a GET, and one call more if the ticket
+        changed between them; a new ticket that carries a question costs a GET and a PUT more.
+        """
         return self._writer().write(writes)
 
     def follow(self, job: str, writes: Sequence[Write]) -> Iterator[News]:
@@ -103,16 +131,19 @@ class Freshdesk:
         return f"{self.url}/a/tickets/{ticket_id}"
 
     def doctor(self) -> Iterator[Finding]:
-        """Look at the key, its role and scope, surveys, limits, required fields, automations and the clock."""
+        """Look at the key, its scope, surveys, limits, fields, rules and ways to ask again, presence and the clock."""
         from connectors.freshdesk.doctor import examine
 
         return examine(self._api, self._tools, self._csat, self._people)
 
     def setup(self, *, dry_run: bool = False, remove: bool = False) -> Iterator[SetupStep]:
-        """Create or remove the ticket field that carries the marker of our last write."""
-        from connectors.freshdesk.marker import set_up
+        """Create or remove the field of our marker, and what asks customers again: a field and two rules.
 
-        return set_up(self._api, self._tools.memory, dry_run=dry_run, remove=remove)
+        *state* may also be changed, differs (what a real run would change) and by hand, with what to do.
+        """
+        from connectors.freshdesk.asking import set_up
+
+        return set_up(self._api, self._tools.memory, self._tools.needs, dry_run=dry_run, remove=remove)
 
     def _writer(self) -> Writer:
         from connectors.freshdesk.writes import Writer

@@ -29,12 +29,14 @@ SETTLES_WITHIN = timedelta(minutes=1)
 BREACH_SHOWS_WITHIN = timedelta(minutes=30)  # UNVERIFIED: how late the flag of a missed due time is set
 SECOND = timedelta(seconds=1)
 
+CLOSED = 5
 NOTE, FEEDBACK = 2, 6  # conversation.source
 REPLIES = frozenset({0, 5, 7, 11})  # conversation.source: mail or portal, tweet, Facebook, shop
 IS_FEEDBACK = 7  # conversation.category
 BREACHES = (("is_escalated", "due_by"), ("fr_escalated", "fr_due_by"), ("nr_escalated", "nr_due_by"))
 NO_EDITS = ("resolved_at", "closed_at", "reopened_at", "requester_responded_at")  # stats that move updated_at too
 OUR_REF = re.compile(r"\bref (sr-[\w-]+)\s*(?:<[^<>]*>\s*)*$")  # what `writes` puts at the end of its notes
+MERGED = re.compile(r"\bclosed and merged into ticket\W{0,3}(?:<[^<>]*>\s*)?#?(\d+)")
 UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
 
 
@@ -101,25 +103,28 @@ class Changes:
         said = list(self.api.rows(f"tickets/{one.ticket_id}/conversations"))
         try:
             ours = {ref: moment(talk["created_at"]) for talk in said if (ref := _our_ref(talk))}
-            if ticket.marker and ticket.marker not in ours and self._is_new(ticket):
-                ours[ticket.marker] = ticket.updated_at
+            if ticket.marker and ticket.marker not in ours:
+                ours[ticket.marker] = self._first_seen(ticket)
+            if into := _merged_into(row, said):
+                ticket = replace(ticket, status=Status.MERGED, merged_into=into)
             return Activity(ticket, deeds(row, said, one.since, ours.values()))
         except UNREADABLE as exc:
             what = "has a time or a conversation that cannot be read"
             raise BadRecord(f"{self.api.account}: ticket {one.ticket_id} {what}") from exc
 
-    def _is_new(self, ticket: Ticket) -> bool:
-        """Return whether a marker without a note stands on the ticket for the first time.
+    def _first_seen(self, ticket: Ticket) -> datetime:
+        """Return when the ticket first changed with this marker on it.
 
-        A write of ours that left no note has no time. The first change that shows its marker is taken for it; a later
-        one is somebody else's. The same change is judged the same when it is read again after a crash.
+        A write of ours that left no note has no time. The first change that shows its marker is taken for it, with
+        what a rule of ours does at once; a later one is somebody else's. The same change is judged the same when it is
+        read again after a crash.
         """
         name = f"marker:{ticket.ticket_id}"
         first = self.memory.recall(name)
         if first is None or first["marker"] != ticket.marker:
             first = {"marker": ticket.marker, "stamp": ticket.stamp}
             self.memory.remember(name, first)
-        return bool(first["stamp"] == ticket.stamp)
+        return moment(first["stamp"])
 
 
 def deeds(
@@ -189,10 +194,25 @@ def _stats(row: Mapping[str, Any]) -> dict[str, datetime]:
 
 def _our_ref(talk: Mapping[str, Any]) -> str | None:
     """Return the marker at the end of a note of ours, or None for anything else."""
-    if talk.get("source") != NOTE or not talk.get("private") or talk.get("incoming"):
+    if not _is_note(talk):
         return None
     found = (OUR_REF.search(talk.get(name) or "") for name in ("body_text", "body"))
     return next((match[1] for match in found if match), None)
+
+
+def _merged_into(row: Mapping[str, Any], said: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the ticket into which a closed one was merged.
+
+    UNVERIFIED: no field says so. The helpdesk closes it and leaves a note, which people may word otherwise.
+    """
+    if row.get("status") != CLOSED:
+        return None
+    notes = (str(talk.get("body_text") or talk.get("body")) for talk in said if _is_note(talk))
+    return next((found[1] for note in notes if (found := MERGED.search(note))), None)
+
+
+def _is_note(talk: Mapping[str, Any]) -> bool:
+    return bool(talk.get("source") == NOTE and talk.get("private") and not talk.get("incoming"))
 
 
 def _known_until(one: Watched) -> datetime:

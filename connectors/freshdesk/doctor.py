@@ -5,25 +5,27 @@ Source: developers.freshdesk.com/api, Agents, Ticket Fields, Automations and Rat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from bridge.connector import Finding, Level, Tools
 from bridge.errors import CredentialsRefused
-from connectors.freshdesk import marker
-from connectors.freshdesk.api import PER_PAGE, UNREADABLE, Api
+from connectors.freshdesk import automations
+from connectors.freshdesk.api import UNREADABLE, Api
+from connectors.freshdesk.asking import asking
+from connectors.freshdesk.automations import ASK, HOURLY, MAIL, ON_UPDATE, SURVEYED_TAG, Rule
 from connectors.freshdesk.csat import Csat
+from connectors.freshdesk.fields import MARKER
 from connectors.freshdesk.people import GLOBAL_SCOPE, People
 from connectors.freshdesk.scales import scale_of, scales_of
 
-HOURLY, ON_UPDATE = 3, 4  # types of automation rules
 CLOSED = 5
-AGENT, EITHER = 1, 3  # who performs what a rule waits for; our key is an agent
 OUR_FIELDS = frozenset(
     {"status", "priority", "responder_id", "group_id", "tag_names", "tags", "tag", "note_type", "ticket"}
 )
 ALWAYS_FILLED = frozenset({"requester", "subject", "status", "priority", "description", "source", "company"})
+NO_SURVEYS = "switch satisfaction surveys on (Admin > Customer Satisfaction), on a plan that has them (Pro, Enterprise)"
 SKEW_NOTED = timedelta(seconds=30)
 
 
@@ -40,8 +42,7 @@ def examine(api: Api, tools: Tools, csat: Csat, people: People) -> Iterator[Find
     yield from _surveys(api, csat)
     yield from _limits(tools)
     yield from _fields(api)
-    yield from _closing(api)
-    yield from _set_off(api)
+    yield from _rules(api, tools)
     yield from _presence(people)
     yield from _clock(tools)
 
@@ -66,7 +67,7 @@ def _surveys(api: Api, csat: Csat) -> Iterator[Finding]:
     try:
         found = csat.probe()
     except CredentialsRefused as no:
-        yield Finding(Level.FAIL, str(no), "switch satisfaction surveys on (Admin > Customer Satisfaction)")
+        yield Finding(Level.FAIL, str(no), NO_SURVEYS)
         return
     if found["both"]:
         yield Finding(
@@ -93,13 +94,11 @@ def _limits(tools: Tools) -> Iterator[Finding]:
 
 def _fields(api: Api) -> Iterator[Finding]:
     fields = api.as_list("ticket_fields", api.read("ticket_fields"))
-    if any(field.get("name") == marker.MARKER_FIELD for field in fields):
-        yield Finding(Level.OK, f"tickets have the field {marker.MARKER_FIELD}, by which a write is known again")
+    if any(field.get("name") == MARKER.name for field in fields):
+        yield Finding(Level.OK, f"tickets have the field {MARKER.name}, by which a write is known again")
     else:
-        todo = "run `recovery-bridge setup`, or " + marker.BY_HAND
-        yield Finding(
-            Level.WARNING, f"tickets have no field {marker.MARKER_FIELD}, by which a write is known again", todo
-        )
+        todo = "run `recovery-bridge setup`, or " + MARKER.by_hand
+        yield Finding(Level.WARNING, f"tickets have no field {MARKER.name}, by which a write is known again", todo)
     required = [
         str(field.get("label") or field.get("name"))
         for field in fields
@@ -114,46 +113,79 @@ def _fields(api: Api) -> Iterator[Finding]:
         )
 
 
-def _closing(api: Api) -> Iterator[Finding]:
-    rules = _rules(api, HOURLY)
-    if rules is None:
+# ------------------------------------------------------------------ automations
+def _rules(api: Api, tools: Tools) -> Iterator[Finding]:
+    hourly, on_update = (automations.rules_of(api, kind) for kind in (HOURLY, ON_UPDATE))
+    if hourly is None or on_update is None:
         yield Finding(Level.NOTE, "the automation rules cannot be read with this key")
-        return
-    closing = [str(rule.get("name")) for rule in rules if any(map(_closes, rule.get("actions") or ()))]
+    active = [rule for rule in (*(hourly or ()), *(on_update or ())) if automations.is_active(rule)]
+    yield from _closing([rule for rule in hourly or () if rule in active])
+    yield from _set_off([rule for rule in on_update or () if rule in active])
+    if tools.needs.surveys:
+        yield from _ways(api, tools)
+        yield from _surveys_by_themselves(active)
+
+
+def _closing(rules: Sequence[Rule]) -> Iterator[Finding]:
+    closing = [rule for rule in rules if automations.sets_status(rule, CLOSED)]
     if closing:
+        named = ", ".join(f"{_name(rule)}{_after(rule)}" for rule in closing)
         yield Finding(
             Level.NOTE,
-            f"rules that close tickets: {', '.join(closing)}; closed tickets are reopened like resolved ones, "
+            f"rules that close tickets: {named}; closed tickets are reopened and rated like resolved ones, "
             "archived ones (120 days after the last activity) cannot be",
         )
 
 
-def _closes(action: Mapping[str, Any]) -> bool:
-    return action.get("field_name") == "status" and str(action.get("value")) == str(CLOSED)
+def _after(rule: Rule) -> str:
+    hours = automations.hours_of(rule)
+    return f" ({hours})" if hours else ""
 
 
-def _set_off(api: Api) -> Iterator[Finding]:
-    touched = [str(rule.get("name")) for rule in _rules(api, ON_UPDATE) or () if _waits_for_us(rule)]
+def _set_off(rules: Sequence[Rule]) -> Iterator[Finding]:
+    touched = [rule for rule in rules if automations.waits_for(rule, OUR_FIELDS) and not automations.is_ours(rule)]
     if touched:
         yield Finding(
             Level.WARNING,
-            f"rules that our own writes would set off: {', '.join(touched)}",
+            f"rules that our own writes would set off: {', '.join(map(_name, touched))}",
             "see that none of them writes to the customer; a condition `tag is not sr_reopened` keeps them out",
         )
 
 
-def _waits_for_us(rule: Mapping[str, Any]) -> bool:
-    performer = (rule.get("performer") or {}).get("type", EITHER)
-    events = {str(event.get("field_name")) for event in rule.get("events") or ()}
-    return performer in (AGENT, EITHER) and bool(events & OUR_FIELDS)
+def _ways(api: Api, tools: Tools) -> Iterator[Finding]:
+    """Say which of the ways that the rules may want are open to ask a customer again."""
+    found = asking(api, tools.memory, fresh=True)
+    ways = [(f'by Freshdesk\'s own survey (rule "{ASK.name}")', found.own)]
+    if tools.needs.survey_mail:
+        ways.append((f'by a mail with our words (rule "{MAIL.name}")', found.mail))
+    for way, obstacle in ways:
+        if obstacle:
+            what, _, todo = obstacle.partition("; ")
+            yield Finding(Level.WARNING, f"customers cannot be asked again {way}: {what}", todo)
+        else:
+            yield Finding(Level.OK, f"customers can be asked again {way}")
 
 
-def _rules(api: Api, kind: int) -> list[dict[str, Any]] | None:
-    body = api.read_if_offered(f"automations/{kind}/rules", {"per_page": PER_PAGE})
-    if body is None:
-        return None
-    rules = body.get("rules") if isinstance(body, dict) else body
-    return [rule for rule in rules or () if rule.get("active", True)]
+def _surveys_by_themselves(rules: Sequence[Rule]) -> Iterator[Finding]:
+    """Warn of a second question beside ours: nothing shows us that the helpdesk asked by itself."""
+    senders = [rule for rule in rules if automations.sends_survey(rule) and not automations.is_ours(rule)]
+    if senders:
+        yield Finding(
+            Level.WARNING,
+            f"rules that send surveys by themselves: {', '.join(map(_name, senders))}; a customer could be asked twice",
+            f"give them the conditions `tag is not sr_flagged` and `tag is not {SURVEYED_TAG}`, "
+            "so that recoveries are left to us",
+        )
+    yield Finding(
+        Level.NOTE,
+        "whether the account asks by itself on every resolved ticket is not shown to us",
+        "if it does (Admin > Customer Satisfaction), write asks_on_solve: true under this account in rules.yaml: that "
+        "survey then counts as the second question, and ours is not sent",
+    )
+
+
+def _name(rule: Rule) -> str:
+    return str(rule.get("name"))
 
 
 def _presence(people: People) -> Iterator[Finding]:

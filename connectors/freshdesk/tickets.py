@@ -13,7 +13,7 @@ from bridge.connector import Tools
 from bridge.errors import BadRecord, CredentialsRefused, NotFound, Refused
 from bridge.model import Requester, Status, Ticket
 from connectors.freshdesk.api import Api, as_id, moment
-from connectors.freshdesk.marker import MARKER_FIELD
+from connectors.freshdesk.fields import MARKER
 
 STATUSES = {2: Status.OPEN, 4: Status.SOLVED, 5: Status.SOLVED}  # a closed ticket can be reopened; others wait
 PRIORITIES = {1: "low", 2: "normal", 3: "high", 4: "urgent"}
@@ -22,6 +22,7 @@ CHANNELS = {
 }  # fmt: skip
 REPLY = 0  # conversation.source
 CONTACT_AGE = timedelta(days=1)
+REQUESTED = "tag:'sr_request' AND (status:<4 OR status:>6)"  # both inclusive: open, waiting in any way, or resolved
 SEARCH_ROWS, SEARCH_PAGES, SEARCH_CHARACTERS = 30, 10, 512  # limits of the vendor's search
 
 
@@ -33,6 +34,7 @@ class Tickets:
         self.tools = tools
         self.brands = brands
         self.customers = Customers(api, tools)
+        self._named = sorted(name for name in tools.needs.fields if name.startswith("cf_"))  # others are Zendesk's ids
 
     def read(self, ticket_id: str) -> Ticket:
         """Read one ticket with its requester; one that is not there comes as ARCHIVED or DELETED."""
@@ -41,6 +43,17 @@ class Tickets:
         except NotFound:
             return self._not_there(ticket_id)
         return self._ticket(ticket_id, row)
+
+    def requested(self) -> list[str]:
+        """Return the ids of the tickets that carry the tag `sr_request`, but closed ones; the index lags by minutes."""
+        found: list[str] = []
+        for number in range(1, SEARCH_PAGES + 1):
+            body = self.api.read("search/tickets", {"query": f'"{REQUESTED}"', "page": number})
+            rows = self.api.as_list("search/tickets", body.get("results") if isinstance(body, dict) else body)
+            found += [str(row["id"]) for row in rows if row.get("id") and not (row.get("deleted") or row.get("spam"))]
+            if len(rows) < SEARCH_ROWS:
+                break
+        return list(dict.fromkeys(found))
 
     def last_answered_by(self, ticket_id: str, before: datetime) -> str | None:
         """Return who wrote the last public reply before a moment; machines and imports do not count."""
@@ -67,6 +80,7 @@ class Tickets:
         return self._ticket(ticket_id, row, Status.ARCHIVED)
 
     def _ticket(self, ticket_id: str, row: dict[str, Any], status: Status | None = None) -> Ticket:
+        custom = row.get("custom_fields") or {}
         try:
             return Ticket(
                 ticket_id=ticket_id,
@@ -82,7 +96,8 @@ class Tickets:
                 channel=CHANNELS.get(row.get("source", 0), "other"),
                 brand=self.brands().get(str(row["product_id"])) if row.get("product_id") else None,
                 requester=self._requester(row),
-                marker=(row.get("custom_fields") or {}).get(MARKER_FIELD) or None,
+                marker=custom.get(MARKER.name) or None,
+                fields={name: _text(custom[name]) for name in self._named if custom.get(name) not in (None, "")},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             what = f"has no field {exc}" if isinstance(exc, KeyError) else "cannot be read"
@@ -171,6 +186,10 @@ def _status(row: Mapping[str, Any]) -> Status:
     if row.get("spam"):
         return Status.SPAM
     return STATUSES.get(row["status"], Status.PENDING)
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _is_persons_reply(row: Mapping[str, Any]) -> bool:

@@ -17,8 +17,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from bridge.app import App
+from bridge.by_hand import Learned, close
 from bridge.model import Audit, Case, Outcome
-from bridge.recovery import Learned, close
 from bridge.show import moment, table
 from connectors.sandbox.company import Company, company
 from connectors.sandbox.world import Mail

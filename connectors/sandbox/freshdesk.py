@@ -7,25 +7,22 @@ an attribute of the desk switches it. The HTTP API is in freshdesk_api.py.
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from werkzeug import Response
 from werkzeug.routing import Rule as UrlRule
 
-from connectors.sandbox import freshdesk_api, freshdesk_rules
+from connectors.sandbox import freshdesk_api, freshdesk_rules, freshdesk_search
+from connectors.sandbox.freshdesk_answers import Answers
 from connectors.sandbox.freshdesk_records import (
     BY_AGENT,
     BY_CUSTOMER,
     CHANNELS,
-    CLASSIC_CODES,
     CLOSED,
     EMAIL,
-    FEEDBACK,
-    HOURLY,
-    IS_FEEDBACK,
     IS_NOTE,
     LEDGER_WORDS,
     NOTE,
@@ -35,7 +32,6 @@ from connectors.sandbox.freshdesk_records import (
     PENDING,
     REPLY,
     RESOLVED,
-    SIGNED_CODES,
     Agent,
     Answer,
     Company,
@@ -55,7 +51,7 @@ from connectors.sandbox.world import Entry, Mail, World
 from connectors.sandbox.wsgi import Api, Call, Refusal, locked
 
 NOTIFICATIONS = frozenset(
-    {"request_received", "reply", "solved", "survey", "closed", "rule", "assigned", "comment", "note"}
+    {"request_received", "reply", "solved", "survey", "closed", "rule", "question", "assigned", "comment", "note"}
 )
 FIRST_ID = 67_000_000_000  # ids of people, groups and answers do not fit into 32 bits
 Who = tuple[str, int]  # the actor of the ledger, and the id of the user who does it
@@ -76,7 +72,10 @@ class FreshdeskDesk(Api):
     reopening_clears_resolved_at = True
     newest_rating_first = True
     created_after = "honoured"  # by the newer CSAT API; or "ignored" or "refused"
+    asks_on_solve = True  # a survey of its own whenever a ticket is resolved
+    rules_clear_fields = True  # an empty value of a rule's action empties a custom field
     ratings_visible_after = timedelta()  # how late a rating shows up in the list
+    search_lag = timedelta()  # how far the search index is behind
 
     def __init__(
         self,
@@ -103,8 +102,7 @@ class FreshdeskDesk(Api):
         self.companies: dict[int, Company] = {}
         self.products: dict[int, str] = {}
         self.tickets: dict[int, Ticket] = {}
-        self.answers: list[Answer] = []  # in the order of created_at
-        self.answers_of: dict[int, list[Answer]] = {}  # by ticket
+        self.answered = Answers(self)
         self.fields: dict[int, Field] = {}
         self.required_for_agents: set[str] = set()  # names of fields: ticket_type, cf_...
         self.required_for_closure: set[str] = set()
@@ -112,6 +110,10 @@ class FreshdeskDesk(Api):
         self.jobs: dict[str, Job] = {}
         self.webhooks: list[Webhook] = []
         self._last_id = FIRST_ID
+        self.indexed: dict[int, dict[str, Any]] = {}  # tickets as search sees them, while it lags
+        self._to_index: deque[tuple[datetime, dict[str, Any]]] = deque()
+        self._hourly = freshdesk_rules.Hourly(self)
+        self._acting = ""  # whose act lets rules run now
         self._moment: datetime | None = None  # of an hourly rule that runs within a longer step
         self.opened_at = self.now()
         self.survey_id = self.next_id()
@@ -267,11 +269,11 @@ class FreshdeskDesk(Api):
             self.open_ticket(str(ticket.requester_id), ticket.subject, text)
             return
         who = self._person(str(ticket.requester_id))
-        self._talk(ticket, who[1], html_of(text), REPLY, BY_CUSTOMER, incoming=True)
+        self.talk(ticket, who[1], html_of(text), REPLY, BY_CUSTOMER, incoming=True)
         ticket.stats["requester_responded_at"] = self.now()
         self.note_down(ticket, who[0], "public_comment", None, text)
-        self.mail(self.address(ticket.responder_id), "comment", ticket, text)
-        self._after_event(ticket, who, {"reply_sent": ("", "sent")})
+        self.mail(self.address(ticket.responder_id), "comment", ticket, text, by=who[0])
+        self.after_event(ticket, who, {"reply_sent": ("", "sent")})
 
     @locked
     def solve(self, ticket_id: str, agent_id: str) -> None:
@@ -290,13 +292,22 @@ class FreshdeskDesk(Api):
     ) -> str:
         """The customer rates the ticket bad, neutral or good; *value* is an exact code of the account's scale.
 
-        With 2A a second rating stands beside the first, with 2B it changes the first (UNVERIFIED).
+        With 2A a second rating stands beside the first; with 2B it changes the first, unless a survey was sent since.
         """
         ticket = self.tickets[int(ticket_id)]
         if self.csat == "none":
             raise Refusal(403, {"code": "require_feature", "message": "this account has no surveys"})
         code = self.code(category) if value is None else value
-        return str(self.record_answer(ticket, ticket.requester_id, code, comment, reason=reason).id)
+        survey = self.answered.newest(ticket)
+        return str(self.answered.record(ticket, code, comment, reason=reason, survey=survey).id)
+
+    @locked
+    def answer(self, link: str, category: str, comment: str | None = None, reason: str | None = None) -> str:
+        """The customer opens the link of a survey and answers; raises Refusal for links that do not work (any more)."""
+        survey = self.answered.sent(link)
+        ticket = self.tickets[survey.ticket_id]
+        code = self.code(category)
+        return str(self.answered.record(ticket, code, comment, reason=reason, survey=survey).id)
 
     @locked
     def merge(self, source_id: str, target_id: str, by: str) -> None:
@@ -350,17 +361,20 @@ class FreshdeskDesk(Api):
         self.tickets[ticket.id] = ticket
         self.note_down(ticket, who[0], "created")
         if mails_customer and ticket.source != OUTBOUND:
-            self.mail(self.address(requester), "request_received", ticket)
+            self.mail(self.address(requester), "request_received", ticket, by=who[0])
         rest = {name: value for name, value in fields.items() if name not in ("requester_id", "source", "description")}
         self._apply(ticket, who, rest)
+        self._acting = who[0]
         freshdesk_rules.run(self, ON_CREATION, ticket)
+        self._acting = ""
+        self._index(ticket)
         return ticket
 
     def change(self, ticket: Ticket, who: Who, changes: Mapping[str, Any], silent: Iterable[str] = ()) -> None:
         """Change fields of a ticket, named as in the API, and let mails (not of *silent* kinds) and rules follow."""
         events = self._apply(ticket, who, changes, silent)
         if events:
-            self._after_event(ticket, who, events)
+            self.after_event(ticket, who, events)
 
     def _apply(
         self, ticket: Ticket, who: Who, changes: Mapping[str, Any], silent: Iterable[str] = ()
@@ -404,28 +418,50 @@ class FreshdeskDesk(Api):
     ) -> None:
         kinds = []
         if "status" in events and ticket.status == RESOLVED:
-            kinds = ["solved"] + (["survey"] if self.csat != "none" else [])
+            kinds = ["solved"] + (["survey"] if self.csat != "none" and self.asks_on_solve else [])
         if "status" in events and ticket.status == CLOSED and not who[0].startswith("rule:"):
             kinds = ["closed"]
         for kind in kinds:
             if kind not in silent:
-                self.mail(self.address(ticket.requester_id), kind, ticket)
+                text = self.answered.send(ticket) if kind in self.notifications & {"survey"} else ""
+                self.mail(self.address(ticket.requester_id), kind, ticket, text, by=who[0])
         if "responder_id" in events and ticket.responder_id not in (None, who[1]):
-            self.mail(self.address(ticket.responder_id), "assigned", ticket)
+            self.mail(self.address(ticket.responder_id), "assigned", ticket, by=who[0])
 
-    def _after_event(self, ticket: Ticket, who: Who, events: Mapping[str, tuple[Any, Any]]) -> None:
+    def after_event(self, ticket: Ticket, who: Who, events: Mapping[str, tuple[Any, Any]]) -> None:
         """Bump the ticket and run the update rules; what rules change starts no further rules."""
         ticket.updated_at = self.now()
         if agent := self.agents.get(who[1]):
             agent.last_active_at = self.now()
         if not (who[0].startswith("rule:") or ticket.archived or ticket.is_refused):
             performer = 1 if who[1] in self.agents else 2 if who[1] in self.contacts else 4
+            self._acting = who[0]
             freshdesk_rules.run(self, ON_UPDATE, ticket, events, performer)
+            self._acting = ""
+        self._index(ticket)
 
-    def _talk(
+    def _index(self, ticket: Ticket) -> None:
+        if self.search_lag:
+            self._to_index.append((self.now(), freshdesk_search.facts_of(ticket)))
+
+    def searchable(self) -> Iterator[freshdesk_search.Facts]:
+        """Yield what the search index knows about tickets: of those that are there, as they were some time ago."""
+        while self._to_index and self._to_index[0][0] <= self.now() - self.search_lag:
+            facts = self._to_index.popleft()[1]
+            self.indexed[facts["id"]] = facts
+        for ticket in self.tickets.values():
+            if ticket.archived or ticket.spam or ticket.deleted:
+                continue
+            if not self.search_lag:
+                yield freshdesk_search.TicketFacts(ticket)
+            elif ticket.id in self.indexed:
+                yield self.indexed[ticket.id]
+
+    def talk(
         self, ticket: Ticket, author: int, body: str, source: int, category: int, *,
         incoming: bool = False, private: bool = False, to: Sequence[str] = (),
     ) -> Conversation:  # fmt: skip
+        """Add one thing that was said to a ticket."""
         now = self.now()
         said = Conversation(
             self.next_id(), ticket.id, author, body, source, category, incoming, private, now, now, list(to)
@@ -436,13 +472,13 @@ class FreshdeskDesk(Api):
     def add_reply(self, ticket: Ticket, who: Who, body: str, author: int | None = None) -> Conversation:
         """Send a reply of an agent to the customer."""
         address, now = self.address(ticket.requester_id), self.now()
-        said = self._talk(ticket, author or who[1], body, REPLY, BY_AGENT, to=[address])
+        said = self.talk(ticket, author or who[1], body, REPLY, BY_AGENT, to=[address])
         if ticket.source != OUTBOUND:  # observed on a live account: outbound tickets do not count replies
             ticket.stats["agent_responded_at"] = now
             ticket.stats["first_responded_at"] = ticket.stats["first_responded_at"] or now
         self.note_down(ticket, who[0], "public_comment", None, body)
-        self.mail(address, "reply", ticket, body)
-        self._after_event(ticket, who, {"reply_sent": ("", "sent")})
+        self.mail(address, "reply", ticket, body, by=who[0])
+        self.after_event(ticket, who, {"reply_sent": ("", "sent")})
         return said
 
     def add_note(
@@ -450,14 +486,14 @@ class FreshdeskDesk(Api):
         private: bool, incoming: bool = False, author: int | None = None, notify: Iterable[str] = (),
     ) -> Conversation:  # fmt: skip
         """Write a note; a public one is mailed to the customer, a private one to nobody but *notify*."""
-        said = self._talk(ticket, author or who[1], body, NOTE, IS_NOTE, incoming=incoming, private=private)
+        said = self.talk(ticket, author or who[1], body, NOTE, IS_NOTE, incoming=incoming, private=private)
         said.to_emails = list(notify)
         self.note_down(ticket, who[0], "private_note" if private else "public_comment", None, body)
         for address in notify:
-            self.mail(address, "note", ticket, body)
+            self.mail(address, "note", ticket, body, by=who[0])
         if not private and not incoming:
-            self.mail(self.address(ticket.requester_id), "reply", ticket, body)
-        self._after_event(ticket, who, {"note_type": ("", "private" if private else "public")})
+            self.mail(self.address(ticket.requester_id), "reply", ticket, body, by=who[0])
+        self.after_event(ticket, who, {"note_type": ("", "private" if private else "public")})
         return said
 
     def merge_tickets(self, primary: Ticket, secondary: Iterable[Ticket], who: Who, notes: Sequence[str] = ()) -> None:
@@ -472,11 +508,17 @@ class FreshdeskDesk(Api):
             words = in_primary or f"<div>Ticket {ticket.id} is merged into this ticket</div>"
             self.add_note(primary, who, words, private=True)
 
-    def mail(self, to: str, kind: str, ticket: Ticket, text: str = "") -> None:
-        """Send a mail unless its notification is switched off or nobody would get it."""
-        if to and kind in self.notifications:
-            mail = Mail(self.now(), self.name, to, kind, str(ticket.id), ticket.subject, text)
-            self.world.mails.append(mail)
+    def mail(self, to: str, kind: str, ticket: Ticket, text: str = "", *, by: str, subject: str = "") -> None:
+        """Send a mail, because of what *by* did, unless its notification is switched off or nobody would get it."""
+        if not to or kind not in self.notifications:
+            return
+        rule = by.removeprefix("rule:") if by.startswith("rule:") else ""
+        contact = self.contacts.get(ticket.requester_id)
+        mail = Mail(
+            self.now(), self.name, to, kind, str(ticket.id), subject or ticket.subject, text, rule=rule,
+            actor=self._acting or ("system" if rule else by), to_customer=contact is not None and contact.email == to,
+        )  # fmt: skip
+        self.world.mails.append(mail)
 
     def note_down(self, ticket: Ticket, actor: str, what: str, before: Any = None, after: Any = None) -> None:
         """Write a line of the ledger in the words of both helpdesks."""
@@ -487,45 +529,21 @@ class FreshdeskDesk(Api):
     # -------------------------------------------------------------- answers to surveys
     def scale(self) -> tuple[int, ...]:
         """Return the codes of the account's survey, worst first."""
-        if self.csat == "new":
-            return tuple(range(1, self.points + 1))
-        return CLASSIC_CODES if self.csat == "classic_123" else SIGNED_CODES[self.points]
+        return self.answered.scale()
 
     def code(self, category: str) -> int:
         """Return the most extreme code for bad, neutral or good. Raises ValueError where a scale has none."""
-        scale = self.scale()
-        if category == "neutral" and len(scale) % 2 == 0:
-            raise ValueError(f"a scale of {len(scale)} has no neutral answer")
-        return scale[{"bad": 0, "neutral": len(scale) // 2, "good": -1}[category]]
+        return self.answered.code(category)
 
-    def record_answer(
-        self, ticket: Ticket, user_id: int, value: int, comment: str | None, *,
-        reason: str | None = None, who: Who | None = None,
-    ) -> Answer:  # fmt: skip
-        """Keep an answer to the survey, with the responder and group of this moment."""
-        actor = who or (str(user_id), user_id)
-        earlier = next((a for a in self.answers_of.get(ticket.id, ()) if a.user_id == user_id), None)
-        if self.csat == "new" and earlier:
-            before = earlier.value
-            earlier.value, earlier.comment, earlier.reason, earlier.updated_at = value, comment, reason, self.now()
-            answer = earlier
-        else:
-            before, answer = None, self._new_answer(ticket, user_id, value, comment, reason)
-        self.note_down(ticket, actor[0], "rated", before, value)
-        ticket.stats["requester_responded_at"] = self.now()
-        if comment and not ticket.archived:  # UNVERIFIED without a comment
-            self._talk(ticket, user_id, html_of(comment), FEEDBACK, IS_FEEDBACK, incoming=True)
-        self._after_event(ticket, actor, {"customer_feedback": ("", str(value))})
-        return answer
+    @property
+    def answers(self) -> list[Answer]:
+        """All answers, in the order of created_at."""
+        return self.answered.all
 
-    def _new_answer(self, ticket: Ticket, user_id: int, value: int, comment: str | None, reason: str | None) -> Answer:
-        now = self.now()
-        answer = Answer(
-            self.next_id(), ticket.id, user_id, ticket.responder_id, ticket.group_id, value, comment, reason, now, now
-        )
-        insort(self.answers, answer, key=lambda known: (known.created_at, known.id))
-        self.answers_of.setdefault(ticket.id, []).append(answer)
-        return answer
+    @property
+    def answers_of(self) -> dict[int, list[Answer]]:
+        """The answers by ticket."""
+        return self.answered.of
 
     @locked
     def add_ratings_in_bulk(
@@ -535,31 +553,7 @@ class FreshdeskDesk(Api):
 
         For benchmarks: no mails, no ledger, no conversations. Returns the ids of the tickets.
         """
-        responders = [agent for agent in self.agents.values() if agent.id != self.api_agent]
-        customer = int(self.add_customer("Many Customers", f"many@{self.name}.example"))
-        first = self.now() - within
-        opened = [self._past_ticket(customer, first, responders, i) for i in range(min(n, tickets or n))]
-        worst, best = self.code("bad"), self.code("good")
-        added = []
-        for i in range(n):
-            ticket, at = opened[i % len(opened)], (first + within * i / n).replace(microsecond=0)
-            value = worst if int((i + 1) * bad) > int(i * bad) else best
-            comment = "It took far too long" if value == worst else None
-            answer = Answer(self.next_id(), ticket.id, customer, ticket.responder_id, ticket.group_id, value, comment,
-                            None, at, at)  # fmt: skip
-            self.answers_of.setdefault(ticket.id, []).append(answer)
-            added.append(answer)
-        self.answers = sorted(self.answers + added, key=lambda known: (known.created_at, known.id))
-        return [str(ticket.id) for ticket in opened]
-
-    def _past_ticket(self, customer: int, at: datetime, responders: Sequence[Agent], i: int) -> Ticket:
-        ticket = Ticket(len(self.tickets) + 1, customer, "A question", "<div>A question</div>", at, at, RESOLVED)
-        if responders:
-            agent = responders[i % len(responders)]
-            ticket.responder_id, ticket.group_id = agent.id, min(agent.group_ids, default=None)
-        ticket.stats["resolved_at"] = at
-        self.tickets[ticket.id] = ticket
-        return ticket
+        return self.answered.add_in_bulk(n, tickets, bad, within)
 
     # -------------------------------------------------------------- time
     @locked
@@ -567,14 +561,16 @@ class FreshdeskDesk(Api):
         """Run the hourly rules at each full hour within *step*, and archive what has been closed for long enough."""
         end = self.world.clock.now()
         hour = (end - step).astimezone(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+        if hour > end:
+            return
         while hour <= end:
             self._moment = hour
-            for ticket in freshdesk_rules.due_for_hourly(self, hour):
-                freshdesk_rules.run(self, HOURLY, ticket)
+            self._hourly.run(hour)
             hour += timedelta(hours=1)
         self._moment = None
         for ticket in self.tickets.values():
-            quiet_for = end - ticket.updated_at
-            if ticket.status == CLOSED and quiet_for >= self.archive_after and not (ticket.archived or ticket.deleted):
+            if ticket.status != CLOSED or ticket.archived or ticket.deleted:
+                continue
+            if end - ticket.updated_at >= self.archive_after:
                 ticket.archived = True
                 self.note_down(ticket, "system", "archived")

@@ -172,7 +172,7 @@ class SurveyEndpoints:
     # -------------------------------------------------------------- both
     def _record(self, ticket: Ticket, value: int, comment: str | None) -> Answer:
         me = self.desk.api_agent
-        return self.desk.record_answer(ticket, ticket.requester_id, value, comment, who=(f"api:{me}", me))
+        return self.desk.answered.record(ticket, value, comment, who=(f"api:{me}", me))
 
     def _ticket(self, ticket_id: int) -> Ticket:
         ticket = self.desk.tickets.get(ticket_id)

@@ -6,10 +6,12 @@ events and conditions are UNVERIFIED where the comments say so: a program should
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from connectors.sandbox.freshdesk_answers import LINK
 from connectors.sandbox.freshdesk_records import (
     HOURLY,
     ON_UPDATE,
@@ -28,7 +30,8 @@ WEBHOOK_KEYS = ("url", "request_type", "content_type", "content_layout", "conten
 EITHER = 3  # performer: agent or requester
 ANY_VALUE = "--"
 HOURLY_REACH = timedelta(days=30)  # hourly rules look at tickets created or updated within this time
-SYNONYMS = {"tag": "tags", "tag_names": "tags", "ticket_type": "type", "product": "product_id"}
+_PLACEHOLDER = re.compile(r"\{\{\s*ticket\.(\w+)\s*\}\}")
+SYNONYMS = {"tag": "tags", "tag_names": "tags", "add_tags": "tags", "ticket_type": "type", "product": "product_id"}
 
 
 def install_defaults(desk: FreshdeskDesk) -> None:
@@ -65,17 +68,46 @@ def add(desk: FreshdeskDesk, kind: int, body: Mapping[str, Any]) -> Rule:
     return rule
 
 
-def due_for_hourly(desk: FreshdeskDesk, now: datetime) -> Iterator[Ticket]:
-    """Yield the tickets that hourly rules look at."""
-    if any(rule.kind == HOURLY and rule.active for rule in desk.rules.values()):
-        for ticket in list(desk.tickets.values()):
-            fresh = now - ticket.updated_at <= HOURLY_REACH
-            if fresh and not (ticket.archived or ticket.is_refused):
-                yield ticket
+class Hourly:
+    """The rules that run every hour: on tickets that have changed, or for which hours that a rule counts are over."""
+
+    def __init__(self, desk: FreshdeskDesk) -> None:
+        self.desk = desk
+        self._rules = ""
+        self._looked: dict[int, tuple[datetime, datetime]] = {}  # ticket -> as of which update, and when again
+
+    def run(self, now: datetime) -> None:
+        """Let the rules act on every ticket for which they may be due."""
+        bodies = [rule.body for rule in self.desk.rules.values() if rule.kind == HOURLY and rule.active]
+        if (rules := repr(bodies)) != self._rules:
+            self._rules, self._looked = rules, {}
+        for ticket in list(self.desk.tickets.values()) if bodies else ():
+            seen, again_at = self._looked.get(ticket.id, (None, now))
+            if seen == ticket.updated_at and now < again_at:
+                continue
+            if now - ticket.updated_at > HOURLY_REACH or ticket.archived or ticket.is_refused:
+                continue
+            acted = run(self.desk, HOURLY, ticket)  # one that acts does so every hour, until it no longer holds
+            self._looked[ticket.id] = ticket.updated_at, now if acted else self._next_look(bodies, ticket, now)
+
+    def _next_look(self, bodies: Iterable[Mapping[str, Any]], ticket: Ticket, now: datetime) -> datetime:
+        tests = (test for body in bodies for one in body.get("conditions", ()) for test in one.get("properties", ()))
+        counted = ((_counted_from(ticket, test.get("field_name", "")), test.get("value")) for test in tests)
+        dues = (since + timedelta(hours=float(hours)) for since, hours in counted if since and hours)
+        return min((due for due in dues if due >= now), default=now + HOURLY_REACH)
 
 
-def run(desk: FreshdeskDesk, kind: int, ticket: Ticket, events: Events | None = None, performer: int = 4) -> None:
-    """Let every active rule of a kind that matches act on the ticket, in order."""
+def _counted_from(ticket: Ticket, name: str) -> datetime | None:
+    """Return the time from which a condition such as `hours_since_resolved` counts."""
+    if not name.startswith("hours_since_"):
+        return None
+    what = name.removeprefix("hours_since_")
+    return {"created": ticket.created_at, "updated": ticket.updated_at}.get(what) or ticket.stats.get(f"{what}_at")
+
+
+def run(desk: FreshdeskDesk, kind: int, ticket: Ticket, events: Events | None = None, performer: int = 4) -> bool:
+    """Let every active rule of a kind that matches act on the ticket, in order; True if one did."""
+    acted = False
     for rule in list(desk.rules.values()):
         if rule.kind != kind or not rule.active:
             continue
@@ -83,6 +115,8 @@ def run(desk: FreshdeskDesk, kind: int, ticket: Ticket, events: Events | None = 
             continue
         if _holds(desk, rule.body, ticket):
             _act(desk, rule, ticket)
+            acted = True
+    return acted
 
 
 def _happened(body: Mapping[str, Any], events: Events, performer: int) -> bool:
@@ -99,8 +133,10 @@ def _is_event(wish: Mapping[str, Any], events: Events) -> bool:
     if name not in events:
         return False
     before, after = events[name]
-    if name == "tags" and "value" in wish:
-        return str(wish["value"]) in set(after) - set(before)
+    if name == "tags":
+        added = set(after) - set(before)
+        wanted = _texts(wish.get("value", wish.get("to", ANY_VALUE)))
+        return bool(added and (ANY_VALUE in wanted or wanted & added))
     return _fits(wish.get("from", ANY_VALUE), before) and _fits(wish.get("to", wish.get("value", ANY_VALUE)), after)
 
 
@@ -142,8 +178,7 @@ def _is_true(desk: FreshdeskDesk, test: Mapping[str, Any], ticket: Ticket) -> bo
 def _value(desk: FreshdeskDesk, ticket: Ticket, name: str) -> Any:
     name = SYNONYMS.get(name, name)
     if name.startswith("hours_since_"):
-        what = name.removeprefix("hours_since_")
-        since = {"created": ticket.created_at, "updated": ticket.updated_at}.get(what) or ticket.stats.get(f"{what}_at")
+        since = _counted_from(ticket, name)
         return (desk.now() - since) / timedelta(hours=1) if since else None
     if name in ticket.custom_fields or name.startswith("cf_"):
         return ticket.custom_fields.get(name)
@@ -157,20 +192,39 @@ def _act(desk: FreshdeskDesk, rule: Rule, ticket: Ticket) -> None:
         name, value = action["field_name"], action.get("value")
         name = SYNONYMS.get(name, name)
         if name == "add_tag":
-            changes["tags"] = _with_tags(ticket.tags, value)
+            changes["tags"] = _with_tags(changes.get("tags", ticket.tags), value)
         elif name == "remove_tag":
-            changes["tags"] = [tag for tag in ticket.tags if tag not in _texts(value)]
+            changes["tags"] = [tag for tag in changes.get("tags", ticket.tags) if tag not in _texts(value)]
         elif name == "send_email_to_requester":
-            desk.mail(desk.address(ticket.requester_id), "rule", ticket, str(action.get("email_body", "")))
-        elif name == "send_survey":  # UNVERIFIED name of the survey action
-            desk.mail(desk.address(ticket.requester_id), "survey", ticket)
+            _mail_requester(desk, action, ticket, who[0])
+        elif name == "send_survey" and desk.csat != "none":  # UNVERIFIED name of the survey action
+            desk.mail(desk.address(ticket.requester_id), "survey", ticket, desk.answered.send(ticket), by=who[0])
         elif name == "trigger_webhook":
             desk.webhooks.append(_webhook(desk, action, ticket))
-        elif name.startswith("cf_"):
+        elif name.startswith("cf_") and (value or desk.rules_clear_fields):
             changes.setdefault("custom_fields", {})[name] = value or None
         elif name in ("status", "priority", "responder_id", "group_id", "type", "product_id"):
             changes[name] = value
     desk.change(ticket, who, changes)
+
+
+def _mail_requester(desk: FreshdeskDesk, action: Mapping[str, Any], ticket: Ticket, by: str) -> None:
+    subject, text = (_filled(desk, str(action.get(f"email_{part}", "")), ticket) for part in ("subject", "body"))
+    kind = "survey" if LINK.search(text) else "question" if re.search("https?://", text) else "rule"
+    desk.mail(desk.address(ticket.requester_id), kind, ticket, text, by=by, subject=subject)
+
+
+def _filled(desk: FreshdeskDesk, template: str, ticket: Ticket) -> str:
+    """Return a template with its placeholders filled in once; those that nobody knows become empty."""
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1]
+        if name == "satisfaction_survey":  # UNVERIFIED name
+            return desk.answered.send(ticket)
+        known = ticket.custom_fields.get(name) if name.startswith("cf_") else {"id": ticket.id}.get(name)
+        return str(ticket.subject if name == "subject" else known or "")
+
+    return _PLACEHOLDER.sub(value, template)
 
 
 def _with_tags(tags: Iterable[str], value: Any) -> list[str]:

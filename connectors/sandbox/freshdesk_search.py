@@ -7,18 +7,47 @@ value or `null`; AND, OR and parentheses. At most 512 characters, 30 results per
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from connectors.sandbox.freshdesk_http import invalid, z
+from connectors.sandbox.freshdesk_records import Ticket
 
 MAX_QUERY = 512
 PER_PAGE = 30
 MAX_PAGE = 10
-Facts = Mapping[str, Any]
+
+
+class Facts(Protocol):
+    """What is known about one record, by the names of the query language."""
+
+    def get(self, name: str, /) -> Any:
+        """Return a value, or None."""
+
+
 Test = Callable[[Facts], bool]
 
+
+class TicketFacts:
+    """What is known about a ticket now; a dictionary for each would cost more than the search."""
+
+    def __init__(self, ticket: Ticket) -> None:
+        self.ticket = ticket
+
+    def get(self, name: str, /) -> Any:
+        """Return a value, or None."""
+        if name.startswith("cf_"):
+            return self.ticket.custom_fields.get(name)
+        return getattr(self.ticket, _NAMES.get(name, name), None)
+
+
+def facts_of(ticket: Ticket) -> dict[str, Any]:
+    """Return what is known about a ticket now, to be kept."""
+    return {**ticket.custom_fields, **vars(ticket), "tag": ticket.tags, "agent_id": ticket.responder_id}
+
+
+_NAMES = {"tag": "tags", "agent_id": "responder_id"}  # what a ticket calls what the language names
 _TOKEN = re.compile(r"\s*(\(|\)|AND\b|OR\b|(?P<name>\w+)\s*(?P<sign>:>|:<|:)\s*(?P<value>'(?:[^'\\]|\\.)*'|[\w.:-]+))")
 
 
@@ -54,10 +83,13 @@ def _tokens(text: str, fields: frozenset[str]) -> Iterator[str | Test]:
 def _test(name: str, sign: str, value: str) -> Test:
     wish = re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith("'") else value
 
+    is_null = value == "null"
+
     def holds(facts: Facts) -> bool:
-        found = [_text(one) for one in _many(facts.get(name))]
-        if wish == "null" and not value.startswith("'"):
-            return not found
+        there = facts.get(name)
+        if there is None or there == [] or is_null:
+            return is_null and there in (None, [])
+        found = [_text(one) for one in (there if isinstance(there, list) else [there])]
         if sign == ":":
             return any(text == wish or (_is_day(wish) and text[:10] == wish) for text in found)
         return any(_order(text, wish, sign) for text in found)
@@ -69,12 +101,6 @@ def _order(text: str, wish: str, sign: str) -> bool:
     if text.lstrip("-").isdigit() and wish.lstrip("-").isdigit():
         return int(text) >= int(wish) if sign == ":>" else int(text) <= int(wish)
     return text[: len(wish)] >= wish if sign == ":>" else text[: len(wish)] <= wish
-
-
-def _many(value: Any) -> list[Any]:
-    if isinstance(value, list):
-        return value
-    return [] if value is None else [value]
 
 
 def _text(value: Any) -> str:

@@ -169,9 +169,9 @@ class TicketEndpoints:
         return [
             one
             for one in self.desk.tickets.values()
-            if not one.archived
+            if (one.updated_at >= since if since else one.created_at >= oldest)
+            and not one.archived
             and self._is_in_view(one, view)
-            and (one.updated_at >= since if since else one.created_at >= oldest)
             and requester in (None, one.requester_id)
             and company in (None, one.company_id)
         ]
@@ -189,12 +189,7 @@ class TicketEndpoints:
         test, page = parse(call.args.get("query", ""), SEARCHABLE), number(call, "page") or 1
         if page > MAX_PAGE:
             raise invalid("page", "It should be a Positive Integer less than or equal to 10")
-        found = [
-            one
-            for one in self.desk.tickets.values()
-            if not (one.archived or one.is_refused)
-            and test(one.custom_fields | vars(one) | {"tag": one.tags, "agent_id": one.responder_id})
-        ]
+        found = [self.desk.tickets[facts.get("id")] for facts in self.desk.searchable() if test(facts)]
         shown = found[(page - 1) * PER_PAGE : page * PER_PAGE]
         return answer({"total": len(found), "results": [shapes.ticket(self.desk, one) for one in shown]})
 

@@ -34,7 +34,7 @@ class AgentTemper(StrEnum):
 
 
 class CustomerTemper(StrEnum):
-    """How a customer answers a survey. All are unhappy the first time."""
+    """How a customer answers a survey. All are unhappy the first time; here is what they say after that."""
 
     FORGIVING = "forgiving"  # good, the second time
     DEMANDING = "demanding"  # good the second time if somebody wrote within a day, else bad again
@@ -77,6 +77,7 @@ class Customer:
     temper: CustomerTemper
     chance: random.Random
     let_down: dict[str, datetime] = field(default_factory=dict)  # ticket -> when they said so
+    said: dict[str, datetime] = field(default_factory=dict)  # ticket -> when they last answered
     heard: dict[str, datetime] = field(default_factory=dict)  # ticket -> first reply after that
     came_back: bool = False
 
@@ -86,14 +87,23 @@ Key = tuple[str, str]  # the desk's name, and an id or address there
 
 
 class People:
-    """Everybody of a few desks that share one world."""
+    """Everybody of a few desks that share one world.
 
-    def __init__(self, desks: Sequence[Desk], world: World) -> None:
+    *on_question* is called when a customer answers a mail of the kind "question": with that mail, whose `link` leads to
+    a page that is not the helpdesk's, and with their answer: bad or good.
+    """
+
+    def __init__(self, desks: Sequence[Desk], world: World, *, cause_tags: Sequence[str] = ()) -> None:
         self.desks = desks
         self.world = world
+        self.cause_tags = cause_tags  # of which an agent adds one, every other time that they solve a ticket
+        self.on_question: Callable[[Mail, str], None] = lambda _mail, _category: None
         self.agents: dict[Key, Agent] = {}
         self.customers: dict[Key, Customer] = {}
         self.holders: dict[Key, str] = {}  # who holds a ticket
+        self._solved: set[Key] = set()
+        self._tags: dict[Key, list[str]] = {}
+        self._continuations: set[Key] = set()  # tickets that a program opened for a customer
         self._plans: list[tuple[datetime, int, Deed]] = []
         self._planned = 0
         self._busy: set[Key] = set()  # tickets that somebody is about to work on
@@ -153,9 +163,7 @@ class People:
     def _agents_see(self, entry: Entry) -> None:
         """Begin to work on a ticket that was given to us, opened again, or written to by its customer."""
         ticket = entry.desk, entry.ticket_id
-        if entry.what == "assignee":
-            self.holders[ticket] = str(entry.after or "")
-            self._busy.discard(ticket)
+        self._remember(ticket, entry)
         reopened = entry.what == "status" and entry.before in WORKED and entry.after not in WORKED
         answered = entry.what == "public_comment" and (entry.desk, entry.actor) not in self.agents
         agent = self.agents.get((entry.desk, self.holders.get(ticket, "")))
@@ -164,8 +172,20 @@ class People:
             self._busy.add(ticket)
             self._plan(agent.chance, WAITS[agent.temper], lambda: self._write(agent, ticket))
 
+    def _remember(self, ticket: Key, entry: Entry) -> None:
+        """Keep what anybody can see on a ticket: who holds it, if it is solved, its tags, who opened it."""
+        if entry.what == "assignee":
+            self.holders[ticket] = str(entry.after or "")
+            self._busy.discard(ticket)
+        elif entry.what == "tags":
+            self._tags[ticket] = list(entry.after or ())
+        elif entry.what == "status":
+            (self._solved.add if entry.after in WORKED else self._solved.discard)(ticket)
+        elif entry.what == "created" and entry.actor.startswith("api:"):
+            self._continuations.add(ticket)
+
     def _write(self, agent: Agent, ticket: Key) -> None:
-        if not self._holds(agent, ticket):
+        if not self._works_on(agent, ticket):
             return
         if agent.temper is AgentTemper.SILENT:
             self._busy.discard(ticket)
@@ -175,15 +195,23 @@ class People:
         self._plan(agent.chance, (0.2, 1.0), lambda: self._solve(agent, ticket))
 
     def _solve(self, agent: Agent, ticket: Key) -> None:
-        if not self._holds(agent, ticket):
+        if not self._works_on(agent, ticket):
             return
         self._busy.discard(ticket)
+        if self.cause_tags and agent.chance.random() < 0.5:
+            tags = [*self._tags.get(ticket, ()), agent.chance.choice(self.cause_tags)]
+            agent.desk.edit(ticket[1], by=agent.id, tags=tags)
         agent.desk.solve(ticket[1], agent.id)
         if agent.temper is AgentTemper.GONE:
             self._plan(agent.chance, (20.0, 28.0), lambda: self._leave(agent))
 
-    def _holds(self, agent: Agent, ticket: Key) -> bool:
-        return self.holders.get(ticket) == agent.id and (agent.desk.name, agent.id) in self.agents
+    def _works_on(self, agent: Agent, ticket: Key) -> bool:
+        """Tell if the ticket is still the agent's, and still to be worked on."""
+        if self.holders.get(ticket) != agent.id or (agent.desk.name, agent.id) not in self.agents:
+            return False
+        if ticket in self._solved:
+            self._busy.discard(ticket)
+        return ticket not in self._solved
 
     def _leave(self, agent: Agent) -> None:
         if self.agents.pop((agent.desk.name, agent.id), None):
@@ -195,25 +223,45 @@ class People:
         customer = self.customers.get((mail.desk, mail.to))
         if customer is None:
             return
-        if mail.kind == "survey":
-            self._plan(customer.chance, (1.0, 12.0), lambda: self._rate(customer, mail.ticket_id))
-        if mail.kind == "reply" and mail.ticket_id in customer.let_down and mail.ticket_id not in customer.heard:
-            customer.heard[mail.ticket_id] = mail.at
+        about = self._about(customer, mail)
+        if mail.kind == "survey" or (mail.kind == "question" and about in customer.let_down):
+            self._plan(customer.chance, (1.0, 12.0), lambda: self._answer(customer, mail, about))
+        if mail.kind == "reply" and about in customer.let_down and about not in customer.heard:
+            customer.heard[about] = mail.at
             if customer.temper is CustomerTemper.RUDE:
                 words = "Spare me your excuses."
                 self._plan(customer.chance, (0.5, 3.0), lambda: customer.desk.customer_replies(mail.ticket_id, words))
 
-    def _rate(self, customer: Customer, ticket_id: str) -> None:
-        again = ticket_id in customer.let_down
+    def _about(self, customer: Customer, mail: Mail) -> str:
+        """Return the ticket that a mail is about: one that a program opened continues what went wrong last."""
+        if (mail.desk, mail.ticket_id) in self._continuations and customer.let_down:
+            return max(customer.let_down, key=lambda ticket_id: customer.let_down[ticket_id])
+        return mail.ticket_id
+
+    def _answer(self, customer: Customer, mail: Mail, about: str) -> None:
+        """Answer a survey or question, unless they have said something since it was sent."""
+        if about in customer.said and mail.at <= customer.said[about]:
+            return
+        again = about in customer.let_down
         if again and customer.temper is CustomerTemper.SILENT:
             return
-        if again and _is_won_back(customer, ticket_id):
-            customer.desk.rate(ticket_id, "good", "Thank you for coming back to me.")
+        is_good = again and _is_won_back(customer, about)
+        is_silent = customer.temper is CustomerTemper.SILENT
+        words = "Thank you for coming back to me." if is_good else customer.chance.choice(COMPLAINTS)
+        self._say(customer, mail, "good" if is_good else "bad", None if is_silent else words)
+        customer.said[about] = self.world.clock.now()
+        if is_good:
             self._come_back(customer)
-            return
-        comment = None if customer.temper is CustomerTemper.SILENT else customer.chance.choice(COMPLAINTS)
-        customer.desk.rate(ticket_id, "bad", comment)
-        customer.let_down.setdefault(ticket_id, self.world.clock.now())
+        else:
+            customer.let_down.setdefault(about, self.world.clock.now())
+
+    def _say(self, customer: Customer, mail: Mail, category: str, words: str | None) -> None:
+        if mail.kind == "question":
+            self.on_question(mail, category)
+        elif mail.link:
+            customer.desk.answer(mail.link, category, words)
+        else:
+            customer.desk.rate(mail.ticket_id, category, words)
 
     def _come_back(self, customer: Customer) -> None:
         if customer.temper is CustomerTemper.REPEAT and not customer.came_back:

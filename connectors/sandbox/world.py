@@ -7,10 +7,13 @@ the vendor's HTTP API, which the desk serves as a WSGI application. Everything t
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
+
+_LINK = re.compile(r"https?://[^\s<>\"']+")
 
 
 class Clock:
@@ -40,10 +43,19 @@ class Mail:
     at: datetime
     desk: str
     to: str  # the address
-    kind: str  # request_received, reply, solved, survey, assigned, closed, ...
+    kind: str  # request_received, reply, solved, assigned, closed, survey, question (a rule's, with a link), rule, ...
     ticket_id: str
     subject: str = ""
     text: str = ""
+    rule: str = ""  # the title of the trigger, automation or rule that sent it; empty for the vendor's notifications
+    actor: str = ""  # whose act set it off, as the ledger names them
+    to_customer: bool = False
+
+    @property
+    def link(self) -> str:
+        """Return the first link in its text; empty if there is none."""
+        found = _LINK.search(self.text)
+        return found[0].rstrip(".,;:)").replace("&amp;", "&") if found else ""
 
 
 @dataclass(frozen=True)
@@ -140,6 +152,9 @@ class Desk(Protocol):
 
     def rate(self, ticket_id: str, category: str, comment: str | None = None, reason: str | None = None) -> str:
         """The customer rates the ticket bad, neutral or good; again changes the rating. Returns the rating's id."""
+
+    def answer(self, link: str, category: str, comment: str | None = None) -> str:
+        """The customer opens the link of a survey's mail and answers; again changes the answer. Returns its id."""
 
     def merge(self, source_id: str, target_id: str, by: str) -> None:
         """An agent merges one ticket into another."""

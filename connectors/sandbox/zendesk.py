@@ -64,6 +64,8 @@ class ZendeskDesk(Api):
 
     *csat*: "legacy", "new" (with *scale_max* 2, 3 or 5) or "none". *rate_limit* per minute; 0 is no limit, also for
     *updates_per_minute*. *start_time_means* "created" or "updated": what a filter of legacy ratings goes by.
+    UNVERIFIED and to be switched: *second_offer* "allowed" or "refused" (a survey response for a ticket that has one),
+    *triggers_clear_fields*, *demands_category* (of new triggers), `account.mailer.renders_late`, `account.search_lag`.
     *unknown_parameters* collects (path, name) of query parameters that the vendor would ignore without a word.
     """
 
@@ -85,9 +87,14 @@ class ZendeskDesk(Api):
         api_token: str = "bridge-api-token",  # noqa: S107
         mail_on_solve: bool = False,
         close_after: int = 96,
+        second_offer: str = "allowed",
+        triggers_clear_fields: bool = True,
+        demands_category: bool = False,
     ) -> None:
         super().__init__(world, name)
         self.account = Account(world, name, csat, start_time_means)
+        self.account.triggers_clear_fields = triggers_clear_fields
+        self.account.demands_category = demands_category
         self.unknown_parameters: list[tuple[str, str]] = []
         self._per_minute = Window(rate_limit, 60)
         self._updates = Window(updates_per_minute, 60)
@@ -101,7 +108,7 @@ class ZendeskDesk(Api):
             api_token=api_token,
         )  # fmt: skip
         self.tickets = TicketCalls(self.account)
-        self.surveys = SurveyCalls(self.account, scale_max)
+        self.surveys = SurveyCalls(self.account, scale_max, second_offer)
         self.people = PeopleCalls(self.account)
         self.admin = AdminCalls(self.account)
 
@@ -402,7 +409,20 @@ class ZendeskDesk(Api):
     @locked
     def rate(self, ticket_id: str, category: str, comment: str | None = None, reason: str | None = None) -> str:
         """The customer rates; again changes the rating, which keeps its id. Raises Refusal on a closed ticket."""
-        file = self._file(ticket_id)
+        return self._rate(self._file(ticket_id), category, comment, reason)
+
+    @locked
+    def answer(self, link: str, category: str, comment: str | None = None, reason: str | None = None) -> str:
+        """The customer opens the link in a mail and answers; again changes the answer. Returns the rating's id.
+
+        Raises Refusal 404 for a link that is none of ours, 422 on a closed ticket, 409 when its time is over.
+        """
+        file, offer = self.surveys.linked(link)
+        return self._rate(file, category, comment, reason, offer)
+
+    def _rate(
+        self, file: File, category: str, comment: str | None, reason: str | None, offer: Row | None = None
+    ) -> str:
         if file.row["status"] == "closed":
             raise invalid(status=[{"description": "Status: closed tickets cannot be rated"}])
         found = self._reason(reason) if reason else None
@@ -412,7 +432,7 @@ class ZendeskDesk(Api):
         if self.account.csat != "new" or category not in categories:
             raise invalid(score=[{"description": f"Score: {category} cannot be given on this account"}])
         value = {"good": len(categories)}.get(category, categories.index(category) + 1)
-        return str(self.surveys.give_answer(file, value, comment, reason)["id"])
+        return str(self.surveys.give_answer(file, value, comment, reason, offer)["id"])
 
     def _reason(self, text: str) -> Row:
         known = (reason for reason in self.account.reasons.values() if reason["value"] == text)

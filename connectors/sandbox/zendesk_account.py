@@ -6,15 +6,18 @@ Rules of assignment, tags and conflicts: Zendesk's API reference and recorded an
 
 from __future__ import annotations
 
+import heapq
 import itertools
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.sandbox import zendesk_rows as rows
 from connectors.sandbox import zendesk_rules as rules
-from connectors.sandbox.world import Entry, Mail, World
+from connectors.sandbox.world import Entry, World
 from connectors.sandbox.wsgi import Refusal
+from connectors.sandbox.zendesk_mails import Mailer
 from connectors.sandbox.zendesk_rows import By, File, RatingIndex, Row
 from connectors.sandbox.zendesk_rules import Happening
 
@@ -58,15 +61,24 @@ class Account:
         self.rating_index = RatingIndex(f"{start_time_means}_at")
         self.reasons: dict[int, Row] = {}
         self.triggers: dict[int, Row] = {}
+        self.categories: dict[str, Row] = {}  # of triggers
         self.automations: dict[int, Row] = {}
         self.fields: dict[int, Row] = {}
         self.statuses: dict[int, Row] = {}
         self.settings: Row = {}
+        self.mailer = Mailer(self)
+        self.search_lag = timedelta()  # how far the search index is behind
+        self.indexed: dict[int, Row] = {}  # tickets as search sees them, while it lags
+        self._to_index: deque[tuple[datetime, Row]] = deque()
+        self.triggers_clear_fields = True
+        self.demands_category = False
         self.on_offer: Callable[[File], Any] | None = None  # offers the newer survey
         self.waiting: set[int] = set()  # tickets that an automation may concern: all but closed and deleted ones
         self.log: list[tuple[int, int]] = []  # (generated_timestamp, ticket id) of every change, oldest first
         self.logged_at: dict[int, int] = {}  # ticket id -> its newest place in the log
         self._counters = {kind: itertools.count(first) for kind, first in rows.FIRST_IDS.items()}
+        self._due: list[tuple[datetime, int, int, datetime]] = []  # due at, ticket, automation, status since: a heap
+        self._automations_known = ""  # as they were when the heap was filled
         self._moment: datetime | None = None  # set while an automation runs at a moment that has passed
 
     # -------------------------------------------------------------- time, ids, people
@@ -106,6 +118,16 @@ class Account:
             (s["id"] for s in self.statuses.values() if s["status_category"] == category and s["default"]), None
         )
 
+    def fields_changed(self) -> None:
+        """Give every ticket the custom fields that the account has now."""
+        for file in self.tickets.values():
+            values = {field["id"]: field["value"] for field in file.row["custom_fields"]}
+            file.row["custom_fields"] = self._custom_fields(values)
+            file.row["fields"] = file.row["custom_fields"]
+
+    def _custom_fields(self, values: dict[int, Any]) -> list[Row]:
+        return [{"id": f, "value": values.get(f)} for f, row in self.fields.items() if row["removable"]]
+
     # -------------------------------------------------------------- creating and changing tickets
     def create(self, wish: Row, by: By, requester_id: int, channel: str) -> File:
         """Open a ticket with its first comment, and let the triggers run. Raises Refusal."""
@@ -117,7 +139,7 @@ class Account:
         row["organization_id"] = self.users[requester_id]["organization_id"]
         row["satisfaction_rating"] = {"score": "unoffered"} if self.csat != "none" else None
         row["custom_status_id"] = self.status_id("new")
-        row["custom_fields"] = [{"id": f, "value": None} for f, r in self.fields.items() if r["removable"]]
+        row["custom_fields"] = self._custom_fields({})
         row["fields"] = row["custom_fields"]
         file = File(row, rows.metric_row(self.new_id("metric"), ticket_id, self.base, at), at)
         changes = self._planned(file, wish, by)
@@ -215,7 +237,7 @@ class Account:
     def _planned_fields(self, row: Row, wished: Iterable[Row] | None) -> list[Row]:
         values = {field["id"]: field["value"] for field in row["custom_fields"]}
         values |= {int(field["id"]): field.get("value") for field in wished or () if int(field["id"]) in self.fields}
-        return [{"id": field_id, "value": value} for field_id, value in values.items()]
+        return [{"id": field_id, "value": None if value == "" else value} for field_id, value in values.items()]
 
     def _planned_ccs(self, row: Row, wished: Iterable[Row]) -> list[int]:
         ccs = list(row["email_cc_ids"])
@@ -283,11 +305,11 @@ class Account:
             offered_before = name == "satisfaction_score" and former != "unoffered"  # nothing makes it unoffered again
             if former == value or offered_before:
                 continue
-            event: Row = {"id": self.new_id("audit"), "type": "Create" if created else "Change", "field_name": name}
-            event["value"] = value if isinstance(value, list) else _event_value(value)
-            if not created:
-                event["previous_value"] = former if isinstance(former, list) else _event_value(former)
-            audit["events"].append(event | ({"via": by.via} if by.rule else {}))
+            for field_name, then, now in _differences(name, former, value):
+                event: Row = {"id": self.new_id("audit"), "type": "Create" if created else "Change"}
+                event |= {"field_name": field_name, "value": _event_value(now)}
+                event |= {} if created else {"previous_value": _event_value(then)}
+                audit["events"].append(event | ({"via": by.via} if by.rule else {}))
             self._write(file, name, value, former)
             if name != "custom_status_id" and not (created and name == "subject"):
                 self._ledger(file, by, LEDGER_WORDS.get(name, name), former, value)
@@ -324,6 +346,18 @@ class Account:
         newest = max(int(at.timestamp()), self.log[-1][0] if self.log else 0)
         self.logged_at[file.ticket_id] = len(self.log)
         self.log.append((newest, file.ticket_id))
+        self._plan_automations(file)
+        if self.search_lag:
+            self._to_index.append((at, file.row | {"deleted": file.deleted}))
+
+    def searchable(self) -> list[Row]:
+        """Return the tickets as the search index has them: all that are not deleted, as they were some time ago."""
+        while self._to_index and self._to_index[0][0] <= self.now() - self.search_lag:
+            row = self._to_index.popleft()[1]
+            self.indexed[row["id"]] = row
+        if self.search_lag:
+            return [row for row in self.indexed.values() if not row["deleted"]]
+        return [file.row for file in self.tickets.values() if not file.deleted]
 
     def _ledger(self, file: File, by: By, what: str, before: Any, after: Any) -> None:
         actor = f"rule:{by.rule['title']}" if by.rule else by.actor
@@ -344,6 +378,7 @@ class Account:
                     if self._act(rule, happening, audit):
                         again = True
                         break
+        self.mailer.flush()
 
     def _act(self, rule: Row, happening: Happening, audit: Row) -> bool:
         """Do what a rule says; True if that changed the ticket."""
@@ -353,77 +388,44 @@ class Account:
         for action in rule["actions"]:
             name, value = action["field"], action["value"]
             if name == "notification_user":
-                self._notify(rule, file, by, value, audit)
+                self.mailer.notify(file, by, value, audit)
                 notifications += 1
                 continue
             wish = _rule_wish(name, value)
-            if wish is not None:
+            if wish is not None and (value or self.triggers_clear_fields or not name.startswith("custom_fields_")):
                 self._apply(file, self._planned(file, wish, by), by, audit)
         return len(audit["events"]) > events + notifications
-
-    def _notify(self, rule: Row, file: File, by: By, value: list[str], audit: Row) -> None:
-        to, subject, body = (*value, "", "")[:3]
-        recipients = [u for u in self._recipients(to, file, by) if u in self.users and not self.users[u]["suspended"]]
-        event = {"id": self.new_id("audit"), "type": "Notification", "via": by.via, "subject": subject, "body": body}
-        audit["events"].append(event | {"recipients": recipients})
-        kind = "survey" if "{{satisfaction." in body else rules.MAIL_KINDS.get(rule["title"], str(rule["title"]))
-        for user_id in recipients:
-            address, ticket_id = str(self.users[user_id]["email"]), str(file.ticket_id)
-            text = (self._filled(template, file) for template in (subject, body))
-            self.world.mails.append(Mail(self.now(), self.name, address, kind, ticket_id, *text))
-
-    def _filled(self, template: str, file: File) -> str:
-        """Return a template with the few placeholders that the default rules use."""
-        words = {
-            "{{ticket.id}}": str(file.ticket_id),
-            "{{ticket.title}}": str(file.row["subject"]),
-            "{{ticket.account}}": self.name,
-            "{{ticket.comments_formatted}}": str(file.comments[-1]["body"]) if file.comments else "",
-        }
-        for placeholder, value in words.items():
-            template = template.replace(placeholder, value)
-        return template
-
-    def _recipients(self, to: str, file: File, by: By) -> list[int]:
-        row = file.row
-        if to == "requester_and_ccs":
-            return [
-                user
-                for user in (row["requester_id"], *row["email_cc_ids"])
-                if user != by.user_id or len(file.comments) == 1
-            ]
-        if to == "group_id":
-            return [m["user_id"] for m in self.memberships if m["group_id"] == row["group_id"]]
-        named = {"requester_id": row["requester_id"], "assignee_id": row["assignee_id"], "current_user": by.user_id}
-        found = named.get(to, int(to) if str(to).isdigit() else None)
-        return [] if found is None else [found]
 
     def run_automations(self, since: datetime) -> None:
         """Do what automations have to do until now, each at its own moment; *since* is when they were last run."""
         until = self.world.clock.now()
-        while True:
-            due = [
-                found for ticket_id in self.waiting if (found := self._next_due(self.tickets[ticket_id], since, until))
-            ]
-            if not due:
-                break
-            for at, ticket_id, rule_id in sorted(due):
-                self._run_automation(at, self.tickets[ticket_id], self.automations[rule_id])
+        if (now_known := repr(self.automations)) != self._automations_known:
+            self._automations_known, self._due = now_known, []
+            for ticket_id in sorted(self.waiting):
+                self._plan_automations(self.tickets[ticket_id])
+        while self._due and self._due[0][0] <= until:
+            due, ticket_id, rule_id, status_since = heapq.heappop(self._due)
+            file, rule = self.tickets[ticket_id], self.automations[rule_id]
+            if (
+                ticket_id not in self.waiting
+                or file.status_since != status_since
+                or (rule_id, status_since) in file.ran
+            ):
+                continue
+            happening = Happening(file, file.row, By(-1, "system"), "agent")
+            if rules.applies(rule, happening):
+                at = due if rules.happens_once(rule) else max(due, min(since, until))
+                self._run_automation(max(at, rows.moment_of(file.row["updated_at"])), file, rule)
+            elif rules.happens_once(rule):
+                file.ran.add((rule_id, status_since))
         self._moment = None
 
-    def _next_due(self, file: File, since: datetime, until: datetime) -> tuple[datetime, int, int] | None:
-        found = []
-        for rule in self.automations.values():
+    def _plan_automations(self, file: File) -> None:
+        """Note when automations have to look at a ticket, as long as it stays as it is: a change plans anew."""
+        for rule in self.automations.values() if file.ticket_id in self.waiting else ():
             due = rules.is_due(rule, file)
-            if due is None or due > until or (rule["id"], file.status_since) in file.ran:
-                continue
-            if not rules.applies(rule, Happening(file, file.row, By(-1, "system"), "agent")):
-                if rules.happens_once(rule):
-                    file.ran.add((rule["id"], file.status_since))
-                continue
-            at = due if rules.happens_once(rule) else max(due, min(since, until))
-            found.append((max(at, rows.moment_of(file.row["updated_at"])), file.ticket_id, rule["id"]))
-        return min(found, default=None)
+            if due is not None and (rule["id"], file.status_since) not in file.ran:
+                heapq.heappush(self._due, (due, file.ticket_id, rule["id"], file.status_since))
 
     def _run_automation(self, at: datetime, file: File, rule: Row) -> None:
         self._moment = at
@@ -437,6 +439,7 @@ class Account:
         happening = Happening(file, before, by, "agent")
         if self._act(rule, happening, audit):
             self._run_triggers(happening, audit)
+        self.mailer.flush()
         if audit["events"]:
             file.audits.append(audit)
             self._touch(file, at)
@@ -524,8 +527,19 @@ def _rule_wish(name: str, value: Any) -> Row | None:
     return None  # webhooks, targets and the like
 
 
+def _differences(name: str, former: Any, present: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield name, value before and value now as audits tell them: custom fields one by one, by their ids."""
+    if name != "custom_fields":
+        yield name, former, present
+        return
+    then = {field["id"]: field["value"] for field in former}
+    for field in present:
+        if field["value"] != then.get(field["id"]):
+            yield str(field["id"]), then.get(field["id"]), field["value"]
+
+
 def _event_value(value: Any) -> Any:
-    return value if value is None or isinstance(value, str) else str(value)
+    return value if value is None or isinstance(value, str | list) else str(value)
 
 
 def _number(value: Any) -> int | None:

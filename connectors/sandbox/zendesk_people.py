@@ -14,6 +14,7 @@ from typing import Any
 from werkzeug import Response
 from werkzeug.routing import Rule
 
+from connectors.sandbox import zendesk_rules as rules
 from connectors.sandbox.wsgi import Call, Refusal, answer, route
 from connectors.sandbox.zendesk_account import Account, invalid, not_found
 from connectors.sandbox.zendesk_pages import asked, asked_ids, asked_list, page_of
@@ -197,6 +198,7 @@ class AdminCalls:
     def __init__(self, account: Account) -> None:
         self.account = account
         self.webhooks: dict[int, Row] = {}
+        self._categorize(int(rules.CATEGORY), "Notifications")
 
     def routes(self) -> Iterable[Rule]:
         """Return the rules of this part."""
@@ -213,6 +215,8 @@ class AdminCalls:
             yield route("GET", f"{api}/{name}s/search", calls.search)
             yield route("GET", f"{api}/{name}s/active", calls.search)
             yield route("GET PUT PATCH DELETE", f"{api}/{name}s/<row_id>", calls.one)
+        yield route("GET POST", f"{api}/trigger_categories", self.categories)
+        yield route("GET PATCH DELETE", f"{api}/trigger_categories/<row_id>", self.category)
         yield route("GET", f"{api}/webhooks/<row_id>/signing_secret", self.signing_secret)
         yield route("GET", f"{api}/account/settings", self.settings)
         yield route("GET", f"{api}/custom_statuses", self.custom_statuses)
@@ -221,6 +225,36 @@ class AdminCalls:
         """Show the key that a webhook signs with."""
         secret = base64.b64encode(row_id.encode()).decode()
         return answer({"signing_secret": {"secret": secret, "algorithm": "SHA256"}})
+
+    def categories(self, call: Call) -> Response:
+        """List the categories of triggers, or add one (200, as the OpenAPI says)."""
+        if call.method == "GET":
+            return answer(page_of(call, "trigger_categories", self.account.categories.values()))
+        name = (call.sent or {}).get("trigger_category", {}).get("name")
+        if not name:
+            raise Refusal(400, {"errors": [{"code": "InvalidTriggerCategory", "title": "Name cannot be blank"}]})
+        return answer({"trigger_category": self._categorize(self.account.new_id("rule"), name)})
+
+    def _categorize(self, number: int, name: str) -> Row:
+        at, position = stamp(self.account.now()), len(self.account.categories)
+        row: Row = {"id": str(number), "name": name, "position": position, "created_at": at, "updated_at": at}
+        self.account.categories[row["id"]] = row
+        return row
+
+    def category(self, call: Call, row_id: str) -> Response:
+        """Show, rename or delete a category; one with triggers stays."""
+        if row_id not in self.account.categories:
+            raise Refusal(404, {"errors": [{"code": "TriggerCategoryNotFound", "title": "No such category"}]})
+        if call.method == "DELETE":
+            if any(rule["category_id"] == row_id for rule in self.account.triggers.values()):
+                raise Refusal(400, {"errors": [{"code": "TriggerCategoryNotEmpty", "title": "It has triggers"}]})
+            del self.account.categories[row_id]
+            return answer(None, 204)
+        row = self.account.categories[row_id]
+        if call.method == "PATCH":
+            sent = (call.sent or {}).get("trigger_category", {})
+            row |= {name: sent[name] for name in ("name", "position") if name in sent}
+        return answer({"trigger_category": row})
 
     def settings(self, _call: Call) -> Response:
         """Show what the account has switched on."""
@@ -267,10 +301,14 @@ class Table:
         is_webhook = self.name == "webhook"
         if call.method == "DELETE":
             del self.rows[row["id"]]
+            self._fields_follow()
             return answer(None, 204)
         if call.method in ("PUT", "PATCH"):
             changes = {name: value for name, value in self._sent(call).items() if name not in READ_ONLY}
-            row |= self._normal(changes) | {"updated_at": stamp(self.account.now())}
+            changes = self._checked(self._normal(changes))
+            if changes.keys() & {"conditions", "actions"}:  # sending one of them replaces both
+                changes = {"conditions": {"all": [], "any": []}, "actions": []} | changes
+            row |= changes | {"updated_at": stamp(self.account.now())}
         return answer(None, 204) if is_webhook and call.method != "GET" else answer({self.name: self._shown(row)})
 
     def _sent(self, call: Call) -> Row:
@@ -296,9 +334,28 @@ class Table:
         row_id = self.account.new_id("field" if self.name == "ticket_field" else "rule")
         at = stamp(self.account.now())
         row = self._defaults(row_id) | {"created_at": at, "updated_at": at}
-        row |= self._normal(sent) | {"id": row_id}
+        row |= self._checked(self._normal(sent)) | {"id": row_id}
+        if self.name == "trigger" and self.account.demands_category and "category_id" not in sent:  # text UNVERIFIED
+            raise invalid(category_id=[{"description": "Category: cannot be blank", "error": "BlankValue"}])
         self.rows[row_id] = row
+        self._fields_follow()
         return row
+
+    def _fields_follow(self) -> None:
+        if self.name == "ticket_field":
+            self.account.fields_changed()
+
+    def _checked(self, sent: Row) -> Row:
+        """Return a rule, or part of one, that can be run. Raises Refusal 422; the texts are UNVERIFIED."""
+        conditions = [one for kind in ("all", "any") for one in sent.get("conditions", {}).get(kind, ())]
+        for one in conditions:
+            if one.get("operator") not in rules.OPERATORS:
+                raise invalid(base=[{"description": f"Condition: {one} is not valid", "error": "InvalidValue"}])
+        if "actions" in sent and not sent["actions"]:
+            raise invalid(base=[{"description": "Actions: cannot be blank", "error": "BlankValue"}])
+        if sent.get("category_id") not in (None, *self.account.categories):
+            raise invalid(category_id=[{"description": "Category: is invalid", "error": "InvalidValue"}])
+        return sent
 
     def _defaults(self, row_id: int) -> Row:
         url = f"{self.account.base}/{self.name}s/{row_id}.json"
@@ -308,7 +365,7 @@ class Table:
             return {"status": "active", "http_method": "POST", "request_format": "json", "subscriptions": []}
         row: Row = {"url": url, "kind": self.name, "active": True, "default": False, "position": 0, "actions": []}
         row["conditions"] = {"all": [], "any": []}
-        return row | ({"description": None, "category_id": "10026"} if self.name == "trigger" else {})
+        return row | ({"description": None, "category_id": rules.CATEGORY} if self.name == "trigger" else {})
 
     def _shown(self, row: Row) -> Row:
         """Return a row as the API shows it: without what is ours, without secrets."""

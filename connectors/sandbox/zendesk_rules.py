@@ -23,6 +23,11 @@ REOPENED = "Notify assignee of reopened ticket"
 CLOSE = "Close ticket 4 days after status is set to solved"
 ASK = "Request customer satisfaction rating (System Automation)"
 OUT_OF_OFFICE = "Out of Office: unassign reopened tickets"
+CATEGORY = "10026"  # of triggers; the account's first
+OPERATORS = frozenset(
+    {"is", "is_not", "includes", "not_includes", "changed", "not_changed", "value", "not_value", "value_previous",
+     "not_value_previous", "less_than", "greater_than", "present", "not_present"}
+)  # fmt: skip
 MAIL_KINDS = {
     RECEIVED: "request_received", COMMENTED: "reply", SOLVED: "solved", ASSIGNED: "assigned", NOTED: "comment",
     REOPENED: "reopened",
@@ -99,7 +104,7 @@ def rule_row(
         "url": f"{base}/{kind}s/{rule_id}.json", "id": rule_id, "kind": kind, "title": title, "raw_title": title,
         "active": True, "updated_at": at, "created_at": at, "default": True, "actions": actions,
         "conditions": {"all": conditions, "any": []}, "position": 0,
-    } | ({"description": None, "category_id": "10026"} if kind == "trigger" else {})  # fmt: skip
+    } | ({"description": None, "category_id": CATEGORY} if kind == "trigger" else {})  # fmt: skip
 
 
 def timed_status(rule: Row) -> str | None:
@@ -139,7 +144,7 @@ def _holds(condition: Row, happening: Happening) -> bool:
     if field == "current_tags":
         has = bool(set(str(wanted).split()) & set(happening.file.row["tags"]))
         return has is (operator == "includes")
-    if field == "role":
+    if field in ("role", "current_user_id"):
         present = wanted in (happening.role, str(happening.by.user_id))
         return present is (operator == "is")
     return _compare(operator, _named(wanted, happening), value_of(happening.file.row, field), happening, field)

@@ -1,11 +1,13 @@
 """Satisfaction in the stand-in Zendesk: the legacy ratings and the newer survey responses, of which an account has one.
 
 Shapes: the vendor's pages on satisfaction ratings and CSAT survey responses, and the sample payloads.
-How often one ticket may be offered a survey is not documented; here as often as it is asked for.
+Whether one ticket may be offered a second survey is not documented: `SurveyCalls.second_offer` switches it. That a
+legacy rating can be given again by the link of a later mail is UNVERIFIED too; on the ticket's page it can.
 """
 
 from __future__ import annotations
 
+import re
 import string
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
@@ -33,6 +35,9 @@ ANSWER_WITHIN = timedelta(days=28)
 TICKET_ZRN = "zen:ticket:"
 CATEGORIES = {2: ("bad", "good"), 3: ("bad", "neutral", "good"), 5: ("bad", "bad", "neutral", "good", "good")}
 _ULID = string.digits + "ABCDEFGHJKMNPQRSTVWXYZ"
+_LEGACY_LINK = re.compile(r"/requests/(\d+)/satisfaction/new/(\w+)")
+_NEW_LINK = re.compile(r"/survey_responses/(\w+)\?access_token=(\w+)")
+_OURS = ("created", "token")  # what we keep beside the fields of a response
 
 
 def guide_error(status: int, code: str) -> Refusal:
@@ -43,14 +48,19 @@ def guide_error(status: int, code: str) -> Refusal:
 class SurveyCalls:
     """Both kinds of satisfaction: their state beyond the account's, and their endpoints."""
 
-    def __init__(self, account: Account, scale_max: int) -> None:
+    def __init__(self, account: Account, scale_max: int, second_offer: str) -> None:
         self.account = account
         self.scale_max = scale_max
+        self.second_offer = second_offer
+        self._newest_ulid = 0
         self.enabled = account.csat == "new"
         self.responses: list[Row] = []  # oldest first; created_at is kept beside the answer's fields
         self._of_ticket: dict[int, list[Row]] = {}
+        self._by_id: dict[str, Row] = {}
         self.survey = self._new_survey()
-        account.on_offer = self.offer
+        self._tokens: dict[int, str] = {}  # of the legacy survey, by ticket
+        account.on_offer = self.open_offer
+        account.mailer.survey_link = self.link_for
 
     def routes(self) -> Iterable[Rule]:
         """Return the rules of this part."""
@@ -125,7 +135,10 @@ class SurveyCalls:
                 "questions": [rating, reason, comment]}  # fmt: skip
 
     def _ulid(self) -> str:
-        return "01K" + "".join(self.account.world.random.choices(_ULID, k=23))
+        """Return an id that sorts by time: 48 bits of milliseconds, then 80 of chance."""
+        ms, random = int(self.account.now().timestamp() * 1000), self.account.world.random
+        self._newest_ulid = max(ms << 80 | random.getrandbits(80), self._newest_ulid + 1)
+        return "".join(_ULID[self._newest_ulid >> shift & 31] for shift in range(125, -1, -5))
 
     def offer(self, file: File) -> Row:
         """Offer the survey to the requester of a ticket; returns the response, still without an answer."""
@@ -135,16 +148,43 @@ class SurveyCalls:
             "id": self._ulid(), "responder_id": file.row["requester_id"], "expires_at": stamp_ms(now + ANSWER_WITHIN),
             "subject_zrns": [zrn], "subjects": [{"id": str(file.ticket_id), "type": "ticket", "zrn": zrn}],
             "survey": {name: self.survey[name] for name in ("id", "version", "state")}, "answers": [],
-            "created": now,
+            "created": now, "token": f"{self.account.world.random.getrandbits(128):032x}",
         }  # fmt: skip
         self.responses.append(response)
+        self._by_id[response["id"]] = response
         self._of_ticket.setdefault(file.ticket_id, []).append(response)
         return response
 
-    def give_answer(self, file: File, value: int, comment: str | None, reason: str | None) -> Row:
-        """Let the requester answer the newest offer, for the first time or again; returns the response."""
+    def open_offer(self, file: File) -> Row:
+        """Return the newest offer if it has no answer yet, else a new one."""
+        offers = self._of_ticket.get(file.ticket_id)
+        return offers[-1] if offers and not offers[-1]["answers"] else self.offer(file)
+
+    def link_for(self, file: File) -> str:
+        """Return the address at which the requester of a ticket can answer the survey of this account."""
+        host = self.account.base.removesuffix("/api/v2")
+        if self.account.csat == "new":
+            return host + _path(self.open_offer(file), "en-us")
+        if file.ticket_id not in self._tokens:
+            self._tokens[file.ticket_id] = f"{self.account.world.random.getrandbits(128):032x}"
+        return f"{host}/requests/{file.ticket_id}/satisfaction/new/{self._tokens[file.ticket_id]}"
+
+    def linked(self, link: str) -> tuple[File, Row | None]:
+        """Return the ticket that a survey's link is about, and the offer where there is one. Raises Refusal 404."""
+        if (found := _LEGACY_LINK.search(link)) and self._tokens.get(int(found[1])) == found[2]:
+            return self.account.file(int(found[1])), None
+        if found := _NEW_LINK.search(link):
+            response = self._by_id.get(found[1])
+            if response and response["token"] == found[2]:
+                return self.account.file(int(response["subjects"][0]["id"])), response
+        raise not_found()
+
+    def give_answer(
+        self, file: File, value: int, comment: str | None, reason: str | None, response: Row | None = None
+    ) -> Row:
+        """Let the requester answer an offer, the newest one if none is named, for the first time or again."""
         now = self.account.now()
-        response = (self._of_ticket.get(file.ticket_id) or [self.offer(file)])[-1]
+        response = response or (self._of_ticket.get(file.ticket_id) or [self.offer(file)])[-1]
         if now > moment_of(response["expires_at"]):
             raise guide_error(409, "Expired")
         first = response["answers"][0]["created_at"] if response["answers"] else stamp_ms(now)
@@ -189,7 +229,8 @@ class SurveyCalls:
         start, end = asked_number(call, "filter[created_at_start]"), asked_number(call, "filter[created_at_end]")
         if zrns:
             tickets = [int(zrn.removeprefix(TICKET_ZRN)) for zrn in zrns if zrn.startswith(TICKET_ZRN)]
-            found = [response for ticket_id in tickets for response in self._of_ticket.get(ticket_id, ())]
+            of_tickets = (response for ticket_id in tickets for response in self._of_ticket.get(ticket_id, ()))
+            found = sorted(of_tickets, key=_created_ms)
         else:
             found = self.responses
         first = 0 if start is None else bisect_left(found, start, key=_created_ms)
@@ -203,10 +244,10 @@ class SurveyCalls:
 
     def show_response(self, _call: Call, locale: str, response_id: str) -> Response:
         """Show one response with the full text of its questions."""
-        found = next((r for r in self.responses if r["id"] == response_id and locale), None)
+        found = self._by_id.get(response_id) if locale else None
         if found is None:
             raise guide_error(404, "NotFound")
-        return answer({"survey_response": {name: value for name, value in found.items() if name != "created"}})
+        return answer({"survey_response": {name: value for name, value in found.items() if name not in _OURS}})
 
     def _create_response(self, call: Call) -> Response:
         sent = (call.sent or {}).get("survey_response", {})
@@ -218,8 +259,10 @@ class SurveyCalls:
             raise guide_error(409, "Conflict")
         if sent.get("responder_id") != file.row["requester_id"]:
             raise guide_error(403, "Forbidden")
+        if self.second_offer == "refused" and self._of_ticket.get(file.ticket_id):  # code UNVERIFIED
+            raise guide_error(422, "UnprocessableEntity")
         response = self.offer(file)
-        path = f"/hc/{sent.get('locale', 'en-us')}/survey_responses/{response['id']}?access_token=SANDBOX"
+        path = _path(response, sent.get("locale", "en-us"))
         links = [
             {"rating": n, "label": {"type": "static", "value": str(n)}, "url_path": f"{path}&rating={n}"}
             for n in range(1, self.scale_max + 1)
@@ -248,7 +291,12 @@ def _brief(response: Row) -> Row:
         given | {"question": {key: given["question"][key] for key in kept if given["question"].get(key)}}
         for given in response["answers"]
     ]
-    return {name: value for name, value in response.items() if name != "created"} | {"answers": answers}
+    return {name: value for name, value in response.items() if name not in _OURS} | {"answers": answers}
+
+
+def _path(response: Row, locale: str) -> str:
+    """Return where whoever has this can answer, as the responder."""
+    return f"/hc/{locale}/survey_responses/{response['id']}?access_token={response['token']}"
 
 
 def _unix(seconds: int) -> str:

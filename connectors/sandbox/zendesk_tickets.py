@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import eq, ge, gt, le, lt
 
 from werkzeug import Response
 from werkzeug.routing import Rule
@@ -26,11 +28,13 @@ from connectors.sandbox.zendesk_pages import (
     page_of,
     url_with,
 )
-from connectors.sandbox.zendesk_rows import By, File, Row, stamp
+from connectors.sandbox.zendesk_rows import STATUSES, By, File, Row, stamp
 
 BULK_ONLY = frozenset({"additional_tags", "remove_tags"})  # known to update_many alone
 JOBS_IN_FLIGHT = 30
 EXPORT_MAX = 1000
+_TERM = re.compile(r"(?:(\w+)(:|<=|>=|<|>))?(.*)")
+RANKS = {":": eq, "<": lt, "<=": le, ">": gt, ">=": ge}
 KEPT_FOR = timedelta(hours=2)  # an Idempotency-Key
 NEWEST_HIDDEN = 60  # seconds that the incremental export lags behind
 HEADERS = "sandbox.headers"  # environ key: headers for the answer
@@ -55,11 +59,6 @@ class Job:
     polls_left: int
     results: list[Row] = field(default_factory=list)
 
-    @property
-    def is_done(self) -> bool:
-        """Tell if every row has been worked on."""
-        return not self.work
-
 
 class TicketCalls:
     """The handlers; one for each desk.
@@ -74,6 +73,7 @@ class TicketCalls:
         self.jobs_at_once = True
         self.hide_newest = True
         self.jobs: dict[str, Job] = {}
+        self._waiting: list[Job] = []  # jobs with work to do, oldest first
         self._keys: dict[str, tuple[str, int, datetime]] = {}  # Idempotency-Key -> digest, ticket, when
 
     def routes(self) -> Iterable[Rule]:
@@ -196,9 +196,10 @@ class TicketCalls:
     def search(self, call: Call) -> Response:
         """Search tickets by type, status, tags, satisfaction and words of the subject; offset pages only."""
         words = (asked(call, "query") or "").lower().split()
-        rows = [file.row for file in self.account.tickets.values() if not file.deleted]
-        found = [row | {"result_type": "ticket"} for row in rows if all(_matches(row, word) for word in words)]
-        return answer(page_of(call, "results", found))
+        found: Iterable[Row] = self.account.searchable()
+        for word in sorted(words, key=lambda word: not word.startswith("tags:")):  # those leave the fewest
+            found = filter(_term(word), found)
+        return answer(page_of(call, "results", [row | {"result_type": "ticket"} for row in found]))
 
     # -------------------------------------------------------------- writing
     def create(self, call: Call) -> Response:
@@ -299,14 +300,14 @@ class TicketCalls:
         random.shuffle(work)
         job = Job(f"V3-{random.getrandbits(128):032x}", work, self.job_polls)
         self.jobs[job.job_id] = job
+        self._waiting.append(job)
         accepted = self._shown(call, job, "queued")
         if self.jobs_at_once:
             self._work_off(job)
         return answer({"job_status": accepted})
 
     def _count_jobs(self, call: Call) -> None:
-        waiting = sum(not job.is_done for job in self.jobs.values())
-        remaining = max(0, JOBS_IN_FLIGHT - waiting)
+        remaining = max(0, JOBS_IN_FLIGHT - len(self._waiting))
         add_header(call, "zendesk-ratelimit-inflight-jobs", f"total={JOBS_IN_FLIGHT}; remaining={remaining}")
         if not remaining:
             said = {"error": "TooManyJobs", "description": "Too many jobs are queued or running"}
@@ -328,10 +329,12 @@ class TicketCalls:
 
     def run_jobs(self) -> None:
         """Do the work of every job that waits."""
-        for job in self.jobs.values():
+        for job in list(self._waiting):
             self._work_off(job)
 
     def _work_off(self, job: Job) -> None:
+        if job in self._waiting:
+            self._waiting.remove(job)
         job.results += [carry_out() for carry_out in job.work]
         job.work = []
 
@@ -386,17 +389,20 @@ def _place(cursor: str) -> int:
     return int(text)
 
 
-def _matches(row: Row, word: str) -> bool:
-    """Tell if a ticket satisfies one term of a search."""
-    name, _, wanted = word.partition(":")
-    if not wanted:
-        return word in row["subject"].lower()
-    score = (row["satisfaction_rating"] or {}).get("score", "")
-    tests: dict[str, Callable[[], bool]] = {
-        "type": lambda: wanted == "ticket",
-        "status": lambda: row["status"] == wanted,
-        "tags": lambda: wanted in row["tags"],
-        "satisfaction": lambda: score == wanted.removesuffix("withcomment"),
-        "external_id": lambda: row["external_id"] == wanted,
+def _term(word: str) -> Callable[[Row], bool]:
+    """Return the test for one term of a search, such as `tags:vip`, `status<closed` or a word of the subject."""
+    name, sign, wanted = _TERM.findall(word)[0]
+    if not sign:
+        return lambda row: wanted in row["subject"].lower()
+    if name == "status" and sign in RANKS and wanted in STATUSES:
+        compare, rank = RANKS[sign], STATUSES.index(wanted)
+        return lambda row: compare(STATUSES.index(row["status"]), rank)
+    if name == "satisfaction":
+        wanted = wanted.removesuffix("withcomment")
+        return lambda row: (row["satisfaction_rating"] or {}).get("score", "") == wanted
+    tests: dict[str, Callable[[Row], bool]] = {
+        "type": lambda _row: wanted == "ticket",
+        "tags": lambda row: wanted in row["tags"],
+        "external_id": lambda row: row["external_id"] == wanted,
     }
-    return name in tests and tests[name]()
+    return tests.get(name, lambda _row: False)

@@ -10,21 +10,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bridge.connector import Finding, Secret, SetupStep, Tools
+from bridge.connector import Asking, Finding, Secret, SetupStep, Tools
 from bridge.errors import SettingsError
 from bridge.http import check_url
 from bridge.model import Activity, Directory, News, Rating, RatingPage, Ticket, Watched, Write
 from connectors.zendesk.activity import Watch
+from connectors.zendesk.asking import Asker
 from connectors.zendesk.auth import ClientCredentials, token_pair
 from connectors.zendesk.csat import Csat
 from connectors.zendesk.people import People
 from connectors.zendesk.tickets import Tickets
 from connectors.zendesk.writes import Writes
 
+REQUEST_TAG = "sr_request"
 TAGS = {
     "sr_flagged": "tickets whose rating we act on; in a trigger, the way to leave our writes out",
     "sr_reopened": "tickets that we reopened, to be left out of reopen rate, SLA and CSAT automations",
     "sr_withdrawn": "tickets whose rating the customer took back",
+    "sr_request": "put on by agents: a recovery without a bad rating",
+    "sr_surveyed": "tickets whose requester we asked again",
+    "sr_ask": "for a moment: the trigger of setup mails our question and takes the tag off",
+    "sr_ask_survey": "the same, with the rating of the helpdesk",
+    "sr_half": "for a moment: reopened by us, about to be solved again",
     "sr_ref_*": "the last write of ours, so that none is made twice",
 }
 
@@ -75,7 +82,8 @@ class Zendesk:
         self._csat = Csat(tools)
         self._people = People(tools, config.out_of_office)
         self._tickets = Tickets(tools)
-        self._writes = Writes(tools)
+        self._asker = Asker(tools, self._csat)
+        self._writes = Writes(tools, self._asker)
 
     def new_ratings(self, cursor: str | None) -> Iterator[RatingPage]:
         """Read what may have been rated since *cursor*; None starts 28 days ago."""
@@ -102,6 +110,26 @@ class Zendesk:
         if watched:
             yield from Watch(self._tools, self._tickets, self.directory()).changes(watched)
 
+    def requests(self) -> Sequence[str]:
+        """Return the ids of tickets with the tag `sr_request` that are not closed, in one search."""
+        return self._tickets.with_tag(REQUEST_TAG)
+
+    def asking(self, *, fresh: bool = False) -> Asking:
+        """Tell how customers can be asked again, from memory for a day unless *fresh*."""
+        return self._asker.asking(fresh)
+
+    def language(self, ticket: Ticket) -> str | None:
+        """Return the requester's language; it came with the ticket."""
+        return ticket.requester.language if ticket.requester else None
+
+    def asked_since(self, ticket_id: str, since: datetime) -> datetime | None:
+        """Return when a new survey was offered on this ticket at or after *since*; legacy ratings do not tell."""
+        return self._asker.asked_since(ticket_id, since)
+
+    def survey_link(self, ticket: Ticket, language: str | None = None) -> str:
+        """Offer the new survey to the requester and return its link, a secret. Raises Refused with the reason."""
+        return self._asker.survey_link(ticket, language)
+
     def past_holder(self, ticket_id: str, at: datetime) -> str | None:
         """Return who held, or last answered, the ticket at that moment, from its audits."""
         return self._tickets.past_holder(ticket_id, at, self.directory())
@@ -111,7 +139,7 @@ class Zendesk:
         return self._people.directory(fresh)
 
     def write(self, writes: Sequence[Write]) -> Iterator[News]:
-        """Carry out writes: one ticket by itself, more in jobs of a hundred."""
+        """Carry out writes: one ticket by itself, more in jobs of a hundred, each question alone in two updates."""
         return self._writes.write(writes)
 
     def follow(self, job: str, writes: Sequence[Write]) -> Iterator[News]:
@@ -124,11 +152,19 @@ class Zendesk:
 
     def doctor(self) -> Iterator[Finding]:
         """Look at credentials, surveys, automations and whatever could refuse or repeat our writes."""
-        from connectors.zendesk.doctor import examine
+        from connectors.zendesk.doctor import Doctor, examine
 
-        return examine(self._tools, self._csat, self._people, signs_with_token=not self._config.client_id)
+        doctor = Doctor(self._tools, self._csat, self._people, self._asker)
+        return examine(doctor, signs_with_token=not self._config.client_id)
 
-    def setup(self, *, dry_run: bool = False, remove: bool = False) -> Iterator[SetupStep]:  # noqa: ARG002
-        """Tell which tags we use; Zendesk knows a tag from its first use, so nothing is created or removed."""
+    def setup(self, *, dry_run: bool = False, remove: bool = False) -> Iterator[SetupStep]:
+        """Tell which tags we use, and install (or remove) the field and the triggers that mail a second question.
+
+        Zendesk knows a tag from its first use: none is created or removed.
+        """
+        from connectors.zendesk.setup import Setup
+
         for tag, purpose in TAGS.items():
             yield SetupStep(f"tag {tag}: {purpose}", "stays on tickets" if remove else "in use")
+        setup = Setup(self._tools, self._csat, self._asker, dry_run=dry_run)
+        yield from setup.remove() if remove else setup.install()

@@ -15,6 +15,7 @@ from bridge.connector import Tools
 from bridge.errors import BadRecord, CredentialsRefused, NotFound
 from bridge.http import BridgeSession
 from bridge.model import Activity, Deed, DeedKind, Directory, Status, Ticket, Watched
+from connectors.zendesk.bodies import METADATA
 from connectors.zendesk.pages import PAGE_SIZE, Params, moved, next_position, read_page, record, rows
 from connectors.zendesk.ratings import optional_id
 from connectors.zendesk.tickets import MARKER_TAG, TICKETS, Tickets
@@ -166,12 +167,14 @@ def _turn(event: Event) -> DeedKind | None:
 
 
 def is_ours(audit: Audit, own_id: str | None) -> bool:
-    """True if a write of ours made this audit: by our user, with the tag or the note that our writes leave.
+    """True if a write of ours made this audit: by our user, with the tag, note or metadata that our writes leave.
 
     The user alone proves nothing: a person may use the same one.
     """
     if own_id is not None and optional_id(audit.get("author_id")) != own_id:
         return False
+    if METADATA in ((audit.get("metadata") or {}).get("custom") or {}):
+        return True
     return any(_is_marked(event) for event in audit.get("events") or ())
 
 

@@ -59,11 +59,18 @@ class Csat:
         self._known = Surveys()
 
     # -------------------------------------------------------------- which CSAT
-    def uses_surveys(self) -> bool:
-        """True if the account uses the new surveys; asked once a day."""
-        found = self._memory.recall(_FLAVOUR, FLAVOUR_AGE) or self._detect()
+    def uses_surveys(self, *, fresh: bool = False) -> bool:
+        """True if the account uses the new surveys; asked once a day unless *fresh*."""
+        found = (None if fresh else self._memory.recall(_FLAVOUR, FLAVOUR_AGE)) or self._detect()
         self._known = Surveys(found.get("scales", {}), found.get("reasons", {}))
         return bool(found["flavour"] == "survey")
+
+    def survey_id(self) -> str | None:
+        """Return the id of the survey that is switched on; None if there is none."""
+        found = self._memory.recall(_FLAVOUR, FLAVOUR_AGE)
+        if found is None or (found["flavour"] == "survey" and "survey" not in found):
+            found = self._detect()
+        return str(found["survey"]) if found.get("survey") else None
 
     def scales(self) -> Mapping[str, Sequence[int]]:
         """Return the steps of each survey's scale, by the id of the survey."""
@@ -79,11 +86,11 @@ class Csat:
             if exc.status != 403:
                 raise
             found = []
-        if any(survey.get("state") == "enabled" for survey in found):
+        if enabled := next((survey for survey in found if survey.get("state") == "enabled"), None):
             earlier, now = self._memory.recall(_FLAVOUR) or {}, read_surveys(found)
             scales = {**earlier.get("scales", {}), **now.scales}
             reasons = {**earlier.get("reasons", {}), **now.reasons}
-            state = {"flavour": "survey", "scales": scales, "reasons": reasons}
+            state = {"flavour": "survey", "survey": enabled.get("id"), "scales": scales, "reasons": reasons}
         else:
             state = {"flavour": "legacy"}
         self._memory.remember(_FLAVOUR, state)
@@ -261,7 +268,7 @@ class Csat:
             labels |= option_labels((answer.get("question") or {}).get("options") or ())
         self._known = replace(self._known, reasons={**self._known.reasons, **labels})
         kept = {"flavour": "survey", "scales": dict(self._known.scales), "reasons": dict(self._known.reasons)}
-        self._memory.remember(_FLAVOUR, kept)
+        self._memory.remember(_FLAVOUR, {**(self._memory.recall(_FLAVOUR) or {}), **kept})
 
     # -------------------------------------------------------------- pages
     def _pages(

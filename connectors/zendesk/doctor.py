@@ -7,30 +7,34 @@ have; it is given our session, so that time limits, redirects and errors stay ou
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from bridge.connector import Finding, Level, Tools
+from bridge.connector import Asking, Finding, Level, Tools
 from bridge.errors import CredentialsRefused, HelpdeskError, Unreachable
 from bridge.http import LOOPBACK, BridgeSession
+from connectors.zendesk.asking import Asker, allowed, features, hours_until_closed, spares_ours, wanted
 from connectors.zendesk.auth import API_TOKENS_END
 from connectors.zendesk.csat import RATINGS, RESPONSES, SURVEYS, Csat
 from connectors.zendesk.people import People
+from connectors.zendesk.question import TEXT_FIELD, TITLES, installed
 
 if TYPE_CHECKING:
     from zenpy import Zenpy
 
 SKEW_WARN, SKEW_FAIL = 30, 300  # seconds
 CLOSE_SOON = 24  # hours between solved and closed that leave a customer little time to rate
+OWN_SURVEY_NEEDS = timedelta(hours=48)  # to the close; with less our own question is used
+NEVER_SET = frozenset({"solved", "closed", "pending", "hold", "new"})  # statuses, by our ordinary updates
 MAIL_TO_REQUESTER = ("requester_id", "requester_and_ccs")
 Record = Mapping[str, Any]
 
 
-def examine(tools: Tools, csat: Csat, people: People, *, signs_with_token: bool) -> Iterator[Finding]:
+def examine(doctor: Doctor, *, signs_with_token: bool) -> Iterator[Finding]:
     """Yield what is so and what to do; ends early if nobody lets us in."""
-    doctor = Doctor(tools, csat, people)
     try:
         yield from doctor.user()
     except CredentialsRefused as exc:
@@ -44,6 +48,7 @@ def examine(tools: Tools, csat: Csat, people: People, *, signs_with_token: bool)
         (doctor.ratings, "satisfaction ratings"), (doctor.plan, "the rate limit"), (doctor.clock, "the clock"),
         (doctor.closing, "automations"), (doctor.required_fields, "ticket fields"), (doctor.triggers, "triggers"),
         (doctor.audits, "audits"), (doctor.presence, "agent availability"),
+        (doctor.ways_to_ask, "the ways to ask again"), (doctor.others_who_ask, "what else asks customers"),
     )  # fmt: skip
     for look, what in looks:
         try:
@@ -55,11 +60,12 @@ def examine(tools: Tools, csat: Csat, people: People, *, signs_with_token: bool)
 class Doctor:
     """The looks at one account, each a generator of findings."""
 
-    def __init__(self, tools: Tools, csat: Csat, people: People) -> None:
+    def __init__(self, tools: Tools, csat: Csat, people: People, asker: Asker) -> None:
         self._tools = tools
         self._http = tools.http
         self._csat = csat
         self._people = people
+        self._asker = asker
         self._user_id = ""
 
     def user(self) -> Iterator[Finding]:
@@ -108,6 +114,14 @@ class Doctor:
             yield Finding(Level.OK, f"uses the new CSAT surveys, {points} points")
             return
         yield from self._survey_permission()
+        if features(self._http).get("customer_satisfaction") is False:
+            what = (
+                "customer satisfaction is switched off in this account, or not in its plan: there is nothing to act on"
+            )
+            yield Finding(
+                Level.WARNING, what, "switch it on in Admin Center (Suite Growth or Support Professional and up)"
+            )
+            return
         self._http.read(RATINGS, {"page[size]": 1})
         yield Finding(Level.OK, "uses legacy satisfaction ratings: good and bad")
 
@@ -155,7 +169,8 @@ class Doctor:
             fields = _listed(self._http, zenpy.ticket_fields)
         needed = [str(field.get("title")) for field in fields if is_required(field)]
         if needed:
-            what = f"agents must fill {', '.join(needed)} before they solve a ticket; our writes never solve one"
+            ours = "solve one only again, for its survey" if self._tools.needs.surveys else "never solve one"
+            what = f"agents must fill {', '.join(needed)} before they solve a ticket; our writes {ours}"
             yield Finding(Level.NOTE, what, "nothing; if a write is refused, `retry --list` names the field")
         else:
             yield Finding(Level.OK, "no field is required that could refuse our writes")
@@ -163,13 +178,23 @@ class Doctor:
     def triggers(self) -> Iterator[Finding]:
         """Which triggers would write to the customer because of our update."""
         with zenpy_on(self._http) as zenpy:
-            found = [rule for rule in _listed(self._http, zenpy.triggers) if mails_requester(rule, self._user_id)]
+            rules = [rule for rule in _listed(self._http, zenpy.triggers) if rule.get("title") not in TITLES]
+        found = [rule for rule in rules if mails_requester(rule, self._user_id)]
         for rule in found:
             what = f"trigger {rule.get('title')!r} mails the requester, and a write of ours could set it off"
             todo = "add the condition: Tags contain none of sr_flagged, or: Current user is not our user"
             yield Finding(Level.WARNING, what, todo)
         if not found:
             yield Finding(Level.OK, "no active trigger mails the requester because of a write of ours")
+        if self._tools.needs.surveys:
+            yield from self._mails_on_solve([rule for rule in rules if rule not in found])
+
+    def _mails_on_solve(self, rules: Iterable[Record]) -> Iterator[Finding]:
+        for rule in rules:
+            if mails_requester(rule, self._user_id, NEVER_SET - {"solved"}):
+                what = f"trigger {rule.get('title')!r} mails the requester when we solve a ticket again for its survey"
+                todo = "add the condition: Tags contain none of sr_surveyed, or write `reopen: never` into the survey"
+                yield Finding(Level.NOTE, what, todo)
 
     def audits(self) -> Iterator[Finding]:
         """Whether we may read who held a ticket in the past."""
@@ -189,15 +214,91 @@ class Doctor:
             todo = "keep `away:` in rules.yaml, or use the Out of Office app"
             yield Finding(Level.NOTE, "the account does not tell which agents are there", todo)
 
+    # -------------------------------------------------------------- asking again
+    def ways_to_ask(self) -> Iterator[Finding]:
+        """Whether the second question can reach a customer, and for how long it can be answered."""
+        if not self._tools.needs.surveys:
+            return
+        asking = self._asker.asking(fresh=True)
+        yield from self._own_survey(asking)
+        yield from self._mail(asking)
+        if asking.closes_after is not None and asking.closes_after < OWN_SURVEY_NEEDS:
+            hours = asking.closes_after.total_seconds() / 3600
+            what = f"solved tickets close after {hours:.0f} h: too soon for an answer to the helpdesk's own survey"
+            yield Finding(Level.WARNING, what, "let that automation leave out tickets with the tag sr_flagged")
+        there = allowed(lambda: installed(self._http))
+        if there and any(field.get("visible_in_portal") for field in there.fields):
+            what = f"end users can see the ticket field {TEXT_FIELD!r}, which may hold a link to a survey"
+            yield Finding(Level.FAIL, what, "run recovery-bridge setup")
+
+    def _own_survey(self, asking: Asking) -> Iterator[Finding]:
+        if not asking.own:
+            how = "a link to its new survey" if asking.is_link else "a second rating, which overwrites the first"
+            yield Finding(Level.OK, f"customers can be asked again by {how}")
+            return
+        what, _, todo = asking.own.partition("; ")
+        level = Level.WARNING if self._tools.needs.rerating else Level.NOTE
+        yield Finding(level, f"customers cannot be asked again by a rating of Zendesk: {what}", todo)
+
+    def _mail(self, asking: Asking) -> Iterator[Finding]:
+        if not self._tools.needs.survey_mail:
+            return
+        what, _, todo = asking.mail.partition("; ")
+        if not asking.mail:
+            how = "a trigger of ours mails our question to the requester alone"
+            what = f"{how}; agents can read its link in the history of the ticket"
+            yield Finding(Level.NOTE, what, "nothing, or write `survey_mail: smtp` into the settings")
+        elif asking.own or asking.is_link:
+            yield Finding(Level.FAIL, f"no question can reach a customer: {what}", todo)
+        else:
+            yield Finding(Level.WARNING, f"our own question cannot reach a customer: {what}", todo)
+
+    def others_who_ask(self) -> Iterator[Finding]:
+        """Which rules of the account ask customers too, and whether both kinds of CSAT are in use."""
+        if not self._tools.needs.surveys:
+            return
+        with zenpy_on(self._http) as zenpy:
+            rules = [("automation", rule) for rule in _listed(self._http, zenpy.automations)]
+            rules += [("trigger", rule) for rule in _listed(self._http, zenpy.triggers)]
+        asking = [(kind, rule) for kind, rule in rules if asks_customer(rule) and rule.get("title") not in TITLES]
+        for kind, rule in asking:
+            if not spares_ours(rule):
+                yield _asks_too(kind, rule)
+        if self._csat.uses_surveys():
+            yield from self._both_kinds([f"{kind} {rule.get('title')!r}" for kind, rule in asking if asks_legacy(rule)])
+
+    def _both_kinds(self, legacy: list[str]) -> Iterator[Finding]:
+        if features(self._http).get("customer_satisfaction") is True:
+            legacy = ["the legacy satisfaction rating itself", *legacy]
+        if legacy:
+            what = f"the new CSAT survey is on, and so is {', '.join(legacy)}: customers may be asked twice"
+            yield Finding(Level.WARNING, what, "switch the legacy rating and its rules off in Admin Center")
+
+
+def _asks_too(kind: str, rule: Record) -> Finding:
+    """Return the finding about a rule that asks customers; one that asks only who was never asked is harmless."""
+    todo = "add the condition: Tags contain none of sr_surveyed"
+    once = any(c.get("field") == "satisfaction_score" and c.get("value") == "unoffered" for c in wanted(rule))
+    if once:
+        what = (
+            f"{kind} {rule.get('title')!r} asks who was not asked before; we take its question for ours if it is first"
+        )
+        return Finding(Level.NOTE, what, todo)
+    return Finding(Level.WARNING, f"{kind} {rule.get('title')!r} may ask a customer whom we ask, too", todo)
+
 
 # ------------------------------------------------------------------ what a rule does
-def hours_until_closed(automation: Record) -> list[int]:
-    """Return the hours since solved after which an active automation closes a ticket; empty if it does not."""
-    closes = any(a.get("field") == "status" and a.get("value") == "closed" for a in automation.get("actions") or ())
-    if not automation.get("active") or not closes:
-        return []
-    conditions = (automation.get("conditions") or {}).get("all") or ()
-    return [int(c["value"]) for c in conditions if c.get("field") == "SOLVED" and str(c.get("value")).isdigit()]
+def asks_customer(rule: Record) -> bool:
+    """True if an active rule sends the account's own survey; the new one's placeholder is not published."""
+    return bool(rule.get("active")) and any(
+        action.get("field") == "satisfaction_score" or "{{satisfaction." in str(action.get("value"))
+        for action in rule.get("actions") or ()
+    )
+
+
+def asks_legacy(rule: Record) -> bool:
+    """True if a rule mails the legacy rating."""
+    return any("{{satisfaction.rating_" in str(action.get("value")) for action in rule.get("actions") or ())
 
 
 def is_required(field: Record) -> bool:
@@ -206,15 +307,19 @@ def is_required(field: Record) -> bool:
     return bool(own and field.get("active") and field.get("required"))
 
 
-def mails_requester(trigger: Record, our_user_id: str) -> bool:
-    """True if an active trigger mails the requester, and none of its conditions keeps our update away from it."""
+def mails_requester(trigger: Record, our_user_id: str, never: Collection[str] = NEVER_SET) -> bool:
+    """True if an active trigger mails the requester, and none of its conditions keeps our update away from it.
+
+    *never* are the statuses that no update of ours sets.
+    """
     actions = (a for a in trigger.get("actions") or () if a.get("field") == "notification_user")
     mails = any(_first(action.get("value")) in MAIL_TO_REQUESTER for action in actions)
-    conditions = (trigger.get("conditions") or {}).get("all") or ()
-    return bool(trigger.get("active") and mails) and not any(_keeps_us_out(c, our_user_id) for c in conditions)
+    return bool(trigger.get("active") and mails) and not any(
+        _keeps_us_out(c, our_user_id, never) for c in wanted(trigger)
+    )
 
 
-def _keeps_us_out(condition: Record, our_user_id: str) -> bool:
+def _keeps_us_out(condition: Record, our_user_id: str, never: Collection[str]) -> bool:
     """True for a condition that an update of ours never meets: it is no creation, its comment is private, it opens."""
     field, operator, value = condition.get("field"), condition.get("operator"), str(condition.get("value")).lower()
     if field == "update_type":
@@ -222,7 +327,7 @@ def _keeps_us_out(condition: Record, our_user_id: str) -> bool:
     if field == "comment_is_public":
         return value in ("true", "requester_can_see_comment")
     if field == "status":
-        return operator in ("is", "changed", "value") and value in ("solved", "closed", "pending", "hold", "new")
+        return operator in ("is", "changed", "value") and value in never
     if field == "current_tags":
         return operator == "not_includes" and "sr_" in value
     return field == "current_user_id" and operator == "is_not" and value == our_user_id

@@ -26,6 +26,7 @@ BRANDS = "/api/v2/brands"
 PRESENCE = "/api/v2/agent_availabilities"
 
 _DIRECTORY, _NO_PRESENCE = "directory", "no_presence"  # names in the account's memory
+BRAND_HOSTS = "brand_hosts"  # there too: name -> https://...
 _NO_PRESENCE_AGE = timedelta(hours=24)
 _NOT_HERE = frozenset({"offline", "away"})
 _ABSENT_WORDS = ("vacation", "out of office", "absent", "leave")
@@ -86,11 +87,14 @@ class People:
     def _read_brands(self) -> dict[str, str]:
         """Return the names of the brands; none where the account has no such thing, or this user may not see it."""
         try:
-            return {str(brand["id"]): str(brand["name"]) for brand in read_all(self._http, BRANDS, "brands")}
+            brands = list(read_all(self._http, BRANDS, "brands"))
         except (NotFound, CredentialsRefused) as exc:
             if exc.status == 401:
                 raise
             return {}
+        hosts = {str(b["name"]): b["brand_url"] for b in brands if str(b.get("brand_url")).startswith("https://")}
+        self._tools.memory.remember(BRAND_HOSTS, hosts)
+        return {str(brand["id"]): str(brand["name"]) for brand in brands}
 
     def addresses(self, requester_ids: Sequence[str]) -> dict[str, str]:
         """Return the e-mail addresses of requesters, 100 per call; those without one are left out."""

@@ -5,8 +5,9 @@ Source: the OpenAPI file (tickets, users, organizations, ticket metrics, ticket 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from bridge.connector import Tools
@@ -17,6 +18,8 @@ from connectors.zendesk.ratings import optional_id
 
 TICKETS = "/api/v2/tickets"
 SHOW_MANY = "/api/v2/tickets/show_many"
+SEARCH = "/api/v2/search"
+SEARCH_MOST = 1000
 SIDELOADS = "users,organizations,metric_sets"
 MARKER_TAG = "sr_ref_"  # followed by the id of the effect that wrote last
 _MERGE_TAG = "closed_by_merge"
@@ -69,11 +72,20 @@ class Tickets:
             try:
                 metric = row.get("metric_set") or metrics.get(str(row["id"])) or {}
                 requester = requester_from(row, users, organizations)
-                yield ticket_from(row, requester, metric, brands, self._clock())
+                yield ticket_from(row, requester, metric, brands, self._clock(), wanted=self._tools.needs.fields)
             except (KeyError, TypeError, ValueError, AttributeError) as exc:
                 ticket_id = row.get("id") if isinstance(row, dict) else None
                 what = f"ticket {ticket_id} cannot be read ({type(exc).__name__} {exc})"
                 raise BadRecord(f"{self._http.account}: {what}") from exc
+
+    def with_tag(self, tag: str) -> list[str]:
+        """Return the ids of tickets with this tag that are not closed, at most a thousand: more the search never shows.
+
+        The index lags and may tell of a tag that is gone.
+        """
+        params = {"query": f"type:ticket tags:{tag} status<closed", "per_page": PAGE_SIZE}
+        found = islice(read_all(self._http, SEARCH, "results", params), SEARCH_MOST)
+        return list(dict.fromkeys(str(row["id"]) for row in found if row.get("id")))
 
     def _clock(self) -> datetime:
         return self._http.helpdesk_time or self._tools.now()
@@ -97,8 +109,10 @@ def ticket_from(
     metric: Mapping[str, Any],
     brands: Mapping[str, str],
     now: datetime,
+    *,
+    wanted: Collection[str] = (),
 ) -> Ticket:
-    """Make a ticket of its JSON; *now* is the time of the answer on the helpdesk's clock."""
+    """Make a ticket of its JSON; *now* is the time of the answer, *wanted* the ids of fields of the account's own."""
     tags = tuple(row.get("tags") or ())
     markers = [tag for tag in tags if tag.startswith(MARKER_TAG)]
     return Ticket(
@@ -118,6 +132,7 @@ def ticket_from(
         reopens=metric.get("reopens"),
         marker=f"sr-{markers[-1].removeprefix(MARKER_TAG)}" if markers else None,
         rated=_rated(row.get("satisfaction_rating")),
+        fields=_fields(row.get("custom_fields"), wanted),
     )
 
 
@@ -170,6 +185,18 @@ def _status(word: str, tags: Sequence[str]) -> Status:
 def _rated(rating: Any) -> Category | None:
     score = rating.get("score") if isinstance(rating, Mapping) else None
     return Category(score) if score in ("bad", "good") else None
+
+
+def _fields(found: Any, wanted: Collection[str]) -> dict[str, str]:
+    """Return the fields that are wanted and filled, as text: checkboxes true or false, several choices with commas."""
+    given = {str(field["id"]): field.get("value") for field in found or ()} if wanted else {}
+    return {name: _text(given[name]) for name in wanted if given.get(name) not in (None, "", [])}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _by_id(found: Any) -> dict[str, Mapping[str, Any]]:

@@ -1,72 +1,228 @@
-"""Zendesk: one combined conditional write per ticket, alone or a hundred at once, and follow-up tickets.
+"""Zendesk: one combined conditional write per ticket, alone or a hundred at once, questions, and follow-up tickets.
 
 Source: the OpenAPI file (tickets, update_many, job statuses) and the article on protecting against ticket update
-collisions (read 2026-11-21). Every write carries a tag `sr_ref_<effect id>`, so that it can be recognised after a lost
-answer; tags replace the whole list, and `safe_update` makes a stale list a 409.
+collisions (read 2026-11-21). What is sent: bodies.py. What an answer means: verdicts.py.
+
+A question takes two updates: the first hands it to the trigger that mails it, the second takes it off the ticket. It is
+not documented when the mail is written, so the second waits a little; where it fails, our next write to the ticket does
+it. Solving a ticket again takes two as well: a tag says that only the first was made.
 """
 
 from __future__ import annotations
 
-import json
-import re
+import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from bridge.connector import Tools
-from bridge.errors import Conflict, CredentialsRefused, HelpdeskError, NotFound, Refused, Throttled, Unreachable
-from bridge.model import Accepted, Change, EffectKind, News, Sending, Status, Verdict, Write, Written
-from connectors.zendesk.tickets import MARKER_TAG, TICKETS
+from bridge.errors import CredentialsRefused, HelpdeskError, NotFound, Refused, Throttled, Unreachable
+from bridge.model import Accepted, EffectKind, News, Sending, Status, Verdict, Write, Written
+from connectors.zendesk.activity import rows_since
+from connectors.zendesk.asking import Asker
+from connectors.zendesk.bodies import (
+    HALF_TAG,
+    blank_body,
+    follow_up_body,
+    mark_of,
+    number,
+    reopening_body,
+    solving_body,
+    take_back_body,
+    update_body,
+)
+from connectors.zendesk.pages import record
+from connectors.zendesk.question import ASK_TAGS, SURVEYED_TAG, TEXT_FIELD
+from connectors.zendesk.tickets import TICKETS
+from connectors.zendesk.verdicts import failed, row_verdict, unknown
 
 UPDATE_MANY = "/api/v2/tickets/update_many"
 JOBS = "/api/v2/job_statuses"
 BATCH = 100
 JOB_WITHIN = 60.0  # seconds that we wait for a job before a later run follows it
+MAILED_WITHIN = 10.0  # seconds from the update to the mail that it sets off: UNVERIFIED
 _POLL_FIRST, _POLL_MOST = 0.2, 2.0  # seconds between two looks at a job
-_OUR_TAGS = "sr_"
+_NOT_TAKEN = "no trigger mailed the question; run recovery-bridge setup"
+_UNASKED = "the question did not leave yet, and is needed again"
+_TOUCHED = "somebody worked on the ticket after we reopened it; it is left as it is"
+
+log = logging.getLogger("bridge.connectors.zendesk")
+Row = Mapping[str, Any]
 
 
 class Writes:
     """The writes of one account."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, asker: Asker) -> None:
         self._tools = tools
         self._http = tools.http
+        self._asker = asker
+        self._mailed: list[tuple[str, str]] = []  # ticket and marker of each question that is still on its ticket
 
     def write(self, writes: Sequence[Write]) -> Iterator[News]:
         """Carry out writes; see `Connector.write`."""
         updates = []
         for write in writes:
-            if _mark(write) in write.ticket.tags:
-                yield Written(write.effect.effect_id, Verdict.ADOPTED, "the ticket carries our tag already")
+            if mark_of(write) in write.ticket.tags:
+                yield from self._found(write)
+            elif _asks(write) and write.question is None:
+                yield Written(write.effect.effect_id, Verdict.CONFLICT, _UNASKED)
             elif write.effect.kind is EffectKind.FOLLOW_UP:
                 yield from self._follow_up(write)
+            elif write.question or write.change.solve_again:
+                yield from self._ask(write)
             else:
                 updates.append(write)
         for batch in batches(updates):
             yield from self._update_one(batch[0]) if len(batch) == 1 else self._update_many(batch)
+        self._blank()
+
+    def _field(self, write: Write) -> str | None:
+        """Return the id of the field for questions, if this ticket carries one, or carried one before."""
+        return self._asker.field_id() if write.question or SURVEYED_TAG in write.ticket.tags else None
 
     # -------------------------------------------------------------- one ticket
     def _update_one(self, write: Write) -> Iterator[News]:
+        body = update_body(write, self._field(write))
         yield Sending((write.effect.effect_id,))
+        yield self._landed(write, self._put(write, body))
+
+    def _put(self, write: Write, body: Row) -> Row | Written:
+        """Send one update; returns the ticket as it is now, or what went wrong."""
         try:
-            answer = self._http.write("PUT", f"{TICKETS}/{write.ticket.ticket_id}", {"ticket": update_body(write)})
+            answer = self._http.write("PUT", _path(write.ticket.ticket_id), {"ticket": body})
         except HelpdeskError as exc:
-            yield _failed(write, exc)
-            return
+            return failed(write, exc)
         ticket = answer.get("ticket") if isinstance(answer, Mapping) else None
-        if isinstance(ticket, Mapping) and _mark(write) in (ticket.get("tags") or ()):
-            yield Written(write.effect.effect_id, Verdict.APPLIED)
-        else:  # a 200 may also mean that nothing was understood and nothing done
-            yield Written(write.effect.effect_id, Verdict.UNKNOWN, "the answer does not show our tag")
+        if isinstance(ticket, Mapping) and mark_of(write) in _tags(ticket):
+            return ticket
+        # a 200 may also mean that nothing was understood and nothing done
+        return unknown(write, "the answer does not show our tag")
+
+    def _found(self, write: Write) -> Iterator[News]:
+        """Tell what became of a write whose tag the ticket carries, and finish it."""
+        tags = set(write.ticket.tags)
+        if HALF_TAG in tags:
+            yield from self._resume(write)
+        elif _asks(write) and tags & ASK_TAGS:
+            yield self._take_back(write, write.ticket.ticket_id)
+        else:
+            if _asks(write):
+                self._mailed.append((write.ticket.ticket_id, write.effect.marker))
+            yield Written(write.effect.effect_id, Verdict.ADOPTED, "the ticket carries our tag already")
+
+    # -------------------------------------------------------------- questions
+    def _ask(self, write: Write) -> Iterator[News]:
+        """Send a question, or solve a ticket again, or both; on one that is not solved, there is only the question."""
+        field = self._field(write)
+        if write.question and field is None:
+            yield self._no_field(write)
+            return
+        yield Sending((write.effect.effect_id,))
+        if not (write.change.solve_again and write.ticket.status is Status.SOLVED):
+            yield self._landed(write, self._put(write, update_body(write, field)))
+            return
+        opened = self._put(write, reopening_body(write, field))
+        yield opened if isinstance(opened, Written) else self._solve_again(write, opened)
+
+    def _solve_again(self, write: Write, opened: Row) -> Written:
+        """Make the second update, as a ticket of which the first left *opened*."""
+        holder = write.ticket.assignee_id or write.effect.seen_assignee_id
+        change, ticket = write.change, write.ticket
+        if opened.get("assignee_id") is None and change.assignee_id is None:  # a trigger took the ticket from its agent
+            change = replace(change, assignee_id=holder, group_id=ticket.group_id)
+        stamp, tags = str(opened.get("updated_at")), tuple(_tags(opened))
+        now = replace(write, change=change, ticket=replace(ticket, status=Status.OPEN, stamp=stamp, tags=tags))
+        try:
+            solved = self._put(now, solving_body(now, self._field(now)))
+        except (Throttled, CredentialsRefused) as exc:  # the first was carried out
+            return unknown(write, str(exc))
+        if not isinstance(solved, Written) and HALF_TAG in _tags(solved):
+            return unknown(write, "the answer does not show that the ticket is solved again")
+        return self._landed(now, solved)
+
+    def _resume(self, write: Write) -> Iterator[News]:
+        """Go on where an earlier run reopened a ticket to solve it again, if nobody touched it since."""
+        ticket = write.ticket
+        if _asks(write) and write.question is None:
+            yield Written(write.effect.effect_id, Verdict.CONFLICT, _UNASKED)
+        elif ticket.status in (Status.SOLVED, Status.CLOSED) or not self._is_untouched(write):
+            yield Written(write.effect.effect_id, Verdict.REFUSED, _TOUCHED)
+        elif write.question and self._field(write) is None:
+            yield self._no_field(write)
+        else:
+            yield Sending((write.effect.effect_id,))
+            opened = {"tags": ticket.tags, "updated_at": ticket.stamp, "assignee_id": ticket.assignee_id}
+            yield self._solve_again(write, opened)
+
+    def _is_untouched(self, write: Write) -> bool:
+        """True if the newest audit of a ticket is that of our first update; False also where we may not read it."""
+        ticket = write.ticket
+        path, since = f"{_path(ticket.ticket_id)}/audits", ticket.updated_at - timedelta(seconds=5)
+        try:
+            audits = list(rows_since(self._http, path, "audits", since))
+        except NotFound:
+            return False
+        except CredentialsRefused as exc:
+            if exc.status != 403:
+                raise
+            return False
+        newest = max(audits, key=lambda audit: (str(audit.get("created_at")), audit.get("id")), default={})
+        return any(mark_of(write) in (event.get("value") or ()) for event in newest.get("events") or ())
+
+    def _landed(self, write: Write, row: Row | Written, new_id: str | None = None) -> Written:
+        """Tell what became of an update or of a new ticket; a question still there was taken by no trigger."""
+        if isinstance(row, Written):
+            return row
+        if write.question is None:
+            return Written(write.effect.effect_id, Verdict.APPLIED, ticket_id=new_id)
+        ticket_id = new_id or write.ticket.ticket_id
+        if ASK_TAGS & set(_tags(row)):
+            return self._take_back(write, ticket_id, new_id)
+        self._mailed.append((ticket_id, write.effect.marker))
+        return Written(write.effect.effect_id, Verdict.APPLIED, ticket_id=new_id)
+
+    def _take_back(self, write: Write, ticket_id: str, new_id: str | None = None) -> Written:
+        """Look once more, as an answer may be older than its triggers, and take off what none of them took."""
+        path = _path(ticket_id)
+        try:
+            row = record(self._http, path, self._http.read(path)).get("ticket") or {}
+            field = self._asker.field_id()
+            if not ASK_TAGS & set(_tags(row)):
+                self._mailed.append((ticket_id, write.effect.marker))
+                return Written(write.effect.effect_id, Verdict.APPLIED, ticket_id=new_id)
+            self._http.write("PUT", path, {"ticket": take_back_body(write, row, field)})
+        except HelpdeskError as exc:
+            return unknown(write, f"{type(exc).__name__} when looking whether the question was mailed")
+        self._asker.forget()
+        return Written(write.effect.effect_id, Verdict.REFUSED, _NOT_TAKEN, ticket_id=new_id)
+
+    def _no_field(self, write: Write) -> Written:
+        self._asker.forget()
+        why = f"ticket field {TEXT_FIELD!r} is missing; run recovery-bridge setup"
+        return Written(write.effect.effect_id, Verdict.REFUSED, why)
+
+    def _blank(self) -> None:
+        """Take the questions off their tickets once they have been mailed."""
+        mailed, self._mailed = self._mailed, []
+        if mailed:
+            self._tools.sleep(MAILED_WITHIN)
+        for ticket_id, marker in mailed:
+            try:
+                if field := self._asker.field_id():
+                    self._http.write("PUT", _path(ticket_id), {"ticket": blank_body(marker, field)})
+            except HelpdeskError as exc:
+                what = "the question stays on its ticket until our next write (%s)"
+                log.warning(what, type(exc).__name__, extra={"account": self._http.account, "ticket_id": ticket_id})
 
     # -------------------------------------------------------------- many tickets
     def _update_many(self, batch: Sequence[Write]) -> Iterator[News]:
         effect_ids = tuple(write.effect.effect_id for write in batch)
-        body = {"tickets": [{"id": _number(write.ticket.ticket_id), **update_body(write)} for write in batch]}
+        bodies = [{"id": number(one.ticket.ticket_id), **update_body(one, self._field(one))} for one in batch]
         yield Sending(effect_ids)
         try:
-            job = _job_id(self._http.write("PUT", UPDATE_MANY, body))
+            job = _job_id(self._http.write("PUT", UPDATE_MANY, {"tickets": bodies}))
         except Refused as exc:
             if exc.says("TooManyJobs"):
                 raise Throttled(str(exc), until=self._tools.now() + timedelta(minutes=1)) from exc
@@ -74,10 +230,10 @@ class Writes:
                 yield from self._update_one(write)
             return
         except Unreachable as exc:
-            yield from (_failed(write, exc) for write in batch)
+            yield from (failed(write, exc) for write in batch)
             return
         if job is None:
-            yield from (_unknown(write, "the answer names no job") for write in batch)
+            yield from (unknown(write, "the answer names no job") for write in batch)
             return
         yield Accepted(effect_ids, job)
         yield from self.follow(job, batch)
@@ -87,13 +243,13 @@ class Writes:
         try:
             status = self._wait(job)
         except HelpdeskError as exc:
-            yield from (_unknown(write, str(exc)) for write in writes)
+            yield from (unknown(write, str(exc)) for write in writes)
             return
         results = {str(row.get("id")): row for row in _rows(status)}
         for write in writes:
             row = results.get(write.ticket.ticket_id)
             if row is None:
-                yield _unknown(write, f"job {job} is {status.get('status')} and does not tell")
+                yield unknown(write, f"job {job} is {status.get('status')} and does not tell")
             else:
                 yield Written(write.effect.effect_id, *row_verdict(row))
 
@@ -114,8 +270,12 @@ class Writes:
         if write.repeat and (adopted := self._existing(write)):
             yield adopted
             return
+        field = self._field(write)
+        if write.question and field is None:
+            yield self._no_field(write)
+            return
         yield Sending((write.effect.effect_id,))
-        body, key = {"ticket": follow_up_body(write)}, {"Idempotency-Key": write.effect.marker}
+        body, key = {"ticket": follow_up_body(write, field)}, {"Idempotency-Key": write.effect.marker}
         try:
             answer = self._http.write("POST", TICKETS, body, headers=key)
         except HelpdeskError as exc:
@@ -123,17 +283,17 @@ class Writes:
             return
         ticket = answer.get("ticket") if isinstance(answer, Mapping) else None
         if isinstance(ticket, Mapping) and ticket.get("external_id") == write.effect.marker and ticket.get("id"):
-            yield Written(write.effect.effect_id, Verdict.APPLIED, ticket_id=str(ticket["id"]))
+            yield self._landed(write, ticket, str(ticket["id"]))
         else:
-            yield _unknown(write, "the answer does not show our new ticket")
+            yield unknown(write, "the answer does not show our new ticket")
 
     def _not_created(self, write: Write, exc: HelpdeskError) -> Written:
         if not (isinstance(exc, Refused) and exc.says("Idempotent")):
-            return _failed(write, exc)
+            return failed(write, exc)
         try:  # the key was used with another body: the ticket was created by an earlier try
-            return self._existing(write) or _failed(write, exc)
+            return self._existing(write) or failed(write, exc)
         except HelpdeskError as trouble:
-            return _unknown(write, str(trouble))
+            return unknown(write, str(trouble))
 
     def _existing(self, write: Write) -> Written | None:
         """Look for the follow-up ticket of an earlier try."""
@@ -141,67 +301,32 @@ class Writes:
         found = self._http.read(TICKETS, {"external_id": marker, "support_type_scope": "all"})
         for ticket in (found.get("tickets") if isinstance(found, Mapping) else None) or ():
             if ticket.get("external_id") == marker:
-                why = "the follow-up ticket exists already"
-                return Written(write.effect.effect_id, Verdict.ADOPTED, why, ticket_id=str(ticket["id"]))
+                return self._continued(write, ticket, str(ticket["id"]))
         return None
 
-
-# ------------------------------------------------------------------ what is sent
-def update_body(write: Write) -> dict[str, Any]:
-    """Return the `ticket` object of one update: everything in one write, on condition that nothing changed."""
-    change = write.change
-    kept = [tag for tag in write.ticket.tags if not tag.startswith(MARKER_TAG)]
-    body = _placed(change)
-    body["tags"] = list(dict.fromkeys([*kept, *change.add_tags, _mark(write)]))
-    if change.reopen and write.ticket.status is Status.SOLVED:
-        body["status"] = "open"
-    if change.note is not None:
-        body["comment"] = _private(write)
-    return body | {"safe_update": True, "updated_stamp": write.ticket.stamp}
+    def _continued(self, write: Write, row: Row, new_id: str) -> Written:
+        """Tell what became of a follow-up ticket that was made before, and of the question on it."""
+        tags = set(_tags(row))
+        if _asks(write) and tags & ASK_TAGS:
+            return self._take_back(write, new_id, new_id)
+        if _asks(write) and mark_of(write) not in tags:
+            return Written(write.effect.effect_id, Verdict.REFUSED, _NOT_TAKEN, ticket_id=new_id)
+        if _asks(write):
+            self._mailed.append((new_id, write.effect.marker))
+        why = "the follow-up ticket exists already"
+        return Written(write.effect.effect_id, Verdict.ADOPTED, why, ticket_id=new_id)
 
 
-def follow_up_body(write: Write) -> dict[str, Any]:
-    """Return the `ticket` object of a follow-up; tags are given, because those of the closed ticket are inherited."""
-    ticket = write.ticket
-    inherited = [tag for tag in ticket.tags if not tag.startswith(_OUR_TAGS)]
-    body = _placed(write.change) | {
-        "subject": ticket.subject,
-        "external_id": write.effect.marker,
-        "tags": list(dict.fromkeys([*inherited, *write.change.add_tags, _mark(write)])),
-        "comment": _private(write),  # first and private, so that no "request received" mail goes out
-    }
-    if ticket.status is Status.CLOSED:  # only a closed ticket can be named as the source
-        body["via_followup_source_id"] = _number(ticket.ticket_id)
-    if ticket.requester:
-        body["requester_id"] = _number(ticket.requester.requester_id)
-    return body
+def _asks(write: Write) -> bool:
+    return write.question is not None or write.effect.way is not None
 
 
-def _placed(change: Change) -> dict[str, Any]:
-    """Return assignee, group and priority; an assignee without the group would drag in that agent's default group."""
-    body: dict[str, Any] = {}
-    if change.unassign:
-        body["assignee_id"] = None
-    elif change.assignee_id is not None:
-        body["assignee_id"] = _number(change.assignee_id)
-    if change.group_id is not None:
-        body["group_id"] = _number(change.group_id)
-    if change.priority is not None:
-        body["priority"] = change.priority
-    return body
+def _path(ticket_id: str) -> str:
+    return f"{TICKETS}/{ticket_id}"
 
 
-def _private(write: Write) -> dict[str, Any]:
-    text = f"{write.change.note or ''}\n\nref {write.effect.marker}".strip()
-    return {"body": text, "public": False}
-
-
-def _mark(write: Write) -> str:
-    return f"{MARKER_TAG}{write.effect.effect_id}"
-
-
-def _number(some_id: str) -> int | str:
-    return int(some_id) if some_id.isdigit() else some_id
+def _tags(row: Row) -> Sequence[str]:
+    return row.get("tags") or ()
 
 
 def batches(writes: Sequence[Write]) -> list[list[Write]]:
@@ -218,63 +343,6 @@ def batches(writes: Sequence[Write]) -> list[list[Write]]:
         found[place].append(write)
         first[ticket_id] = place + 1
     return found
-
-
-# ------------------------------------------------------------------ what came back
-_WORDS = (  # narrow, because an account's own fields may be called "Date closed" or "Customer group"
-    (re.compile(r"conflict", re.I), Verdict.CONFLICT),
-    (re.compile(r"closed prevents|closedticket|(is|already) closed", re.I), Verdict.LOCKED),
-    (re.compile(r"assignee|member of the group|\bgroup: (is|does|not)", re.I), Verdict.BAD_ASSIGNEE),
-    (re.compile(r"not ?found", re.I), Verdict.GONE),
-)
-
-
-def row_verdict(row: Mapping[str, Any]) -> tuple[Verdict, str]:
-    """Tell what one row of a job's results means."""
-    if row.get("success") is True or (row.get("success") is None and row.get("status") == "Updated"):
-        return Verdict.APPLIED, ""
-    said = " ".join(_text(row.get(name)) for name in ("error", "description", "details", "errors"))
-    return _verdict_of(said), _inert(said)
-
-
-def _failed(write: Write, exc: HelpdeskError) -> Written:
-    """Tell what an error means for one write. Raises it again where nothing more can be sent."""
-    effect_id = write.effect.effect_id
-    if isinstance(exc, Throttled) or (isinstance(exc, CredentialsRefused) and exc.status == 401):
-        raise exc  # refused unread, and so would the next be
-    if isinstance(exc, Conflict):
-        return Written(effect_id, Verdict.CONFLICT, "the ticket changed since it was read")
-    if isinstance(exc, NotFound):
-        return Written(effect_id, Verdict.GONE, "the ticket is not there any more")
-    if isinstance(exc, Refused):
-        said = " ".join(exc.details)
-        verdict = _verdict_of(said)
-        if write.effect.kind is EffectKind.FOLLOW_UP and verdict is Verdict.LOCKED:
-            verdict = Verdict.REFUSED  # it is the new ticket that was refused
-        return Written(effect_id, verdict, f"{exc.status} {_inert(said)}")
-    if isinstance(exc, CredentialsRefused):
-        return Written(effect_id, Verdict.REFUSED, "403, our user may not do this")
-    return Written(effect_id, Verdict.UNKNOWN, str(exc))
-
-
-def _verdict_of(said: str) -> Verdict:
-    """Tell the cases apart by the vendor's words, which are English whatever the account's language."""
-    return next((verdict for words, verdict in _WORDS if words.search(said)), Verdict.REFUSED)
-
-
-def _inert(said: str) -> str:
-    """Bound the vendor's words and leave out a requester's name, which stands in one of them."""
-    return "the requester is suspended" if "UserSuspended" in said else said.strip()[:200]
-
-
-def _unknown(write: Write, why: str) -> Written:
-    return Written(write.effect.effect_id, Verdict.UNKNOWN, why)
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _job_id(answer: Any) -> str | None:

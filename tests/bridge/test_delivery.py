@@ -820,7 +820,7 @@ def many_ratings(firm: Company, account: str, count: int) -> list[str]:
 
 @BOTH
 def test_two_at_once_write_every_note_once(firm: Company, account: str, database_url: str) -> None:
-    patient = rules(firm, ("  surveys: off", "  max_open: 1000\n  surveys: off"), only=account)
+    patient = rules(firm, ("  mode: ", "  max_open: 1000\n  mode: "), ("50%", "100%"), only=account)
     with two_bridges(firm, patient, database_url) as (one, two):
         run(one)
         found = many_ratings(firm, account, 50)

@@ -236,7 +236,7 @@ def test_a_ticket_that_a_human_took_stays_with_them(firm: Company, bridge: App, 
 
 @BOTH
 def test_nobody_gets_more_recoveries_than_they_can_carry(firm: Company, account: str) -> None:
-    rules = firm.rules().text.replace("  surveys: off", "  max_open: 1\n  surveys: off")
+    rules = firm.rules().text.replace("  mode: ", "  max_open: 1\n  mode: ")
     with firm.bridge(firm.rules(rules)) as app:
         run(app)
         first = rated(firm, account, customer="Mia Maier")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.model import Category, Directory, Rating, Requester, Status, Ticket
+from bridge.model import REQUEST, Category, Directory, Rating, Requester, Status, Ticket
 from bridge.rules import Facts, Rules, check, facts_of
 
 NOW = datetime(2026, 3, 9, 10, tzinfo=UTC)
@@ -205,6 +205,96 @@ def test_bad_ratings_are_counted_around_this_rating_not_around_today() -> None:
     assert holds("{bad_ratings_7d: {at_least: 1}}", late)
 
 
+# ------------------------------------------------------------------ what agents ask for
+REQUESTED = replace(FACTS, requested=True, comment=None, comment_present=False, reason=None)
+
+
+@pytest.mark.parametrize(
+    ("when", "of_rating", "of_request"),
+    [
+        ("{requested: true}", False, True),
+        ("{requested: true, tags: {has: vip}}", False, True),
+        ("{requested: true, tags: {has: spam}}", False, False),
+        ("{requested: false}", True, False),
+        ("{rating: bad}", True, False),
+        ("{tags: {has: vip}}", True, False),
+        ("{channel: {none_of: [chat]}}", True, False),
+        ("{bad_ratings_90d: {at_least: 1}}", True, False),
+        ("{any: [{requested: true}, {channel: email}]}", True, True),
+        ("{any: [{requested: true, channel: chat}, {channel: email}]}", True, False),
+        ("{requested: true, any: [{channel: chat}, {channel: email}]}", False, True),
+        ("{rating: bad}, unless: {requested: true}", True, False),
+        ("{requested: true}, unless: {tags: {has: vip}}", False, False),
+    ],
+)
+def test_a_request_of_an_agent_matches_only_rules_that_name_requested(
+    when: str, of_rating: bool, of_request: bool
+) -> None:
+    assert (holds(when), holds(when, REQUESTED)) == (of_rating, of_request)
+
+
+@pytest.mark.parametrize(
+    ("ignore", "of_rating", "of_request"),
+    [
+        ("{tags: {has: vip}}", True, True),
+        ("{customer_tags: {has: enterprise}}", True, True),
+        ("{rating: bad}", True, False),
+        ("{rated: {older_than: 1d}}", True, False),
+        ("{comment: {present: true}}", True, False),
+        ("{reason: Too slow, tags: {has: vip}}", True, False),
+        ("{any: [{rating: good}, {channel: email}]}", True, True),
+        ("{rating: bad, any: [{channel: email}, {channel: chat}]}", True, False),
+        ("{requested: true}", False, True),
+    ],
+)
+def test_what_is_ignored_because_of_its_rating_leaves_requests_alone(
+    ignore: str, of_rating: bool, of_request: bool
+) -> None:
+    rules = rules_of("{rating: bad}", "{requested: true}", ignore=ignore)
+
+    found = [rules.decide(facts).kind == "ignored" for facts in (FACTS, REQUESTED)]
+
+    assert found == [of_rating, of_request]
+
+
+def test_a_click_without_words_may_be_ignored_and_a_request_has_none() -> None:
+    rules = rules_of("{requested: true}", ignore="{comment: {present: false}}")
+
+    assert rules.decide(REQUESTED).reason == 'matched "A"'
+
+
+def test_a_trace_says_why_a_request_is_not_for_a_rule_and_says_nothing_of_it_otherwise() -> None:
+    rules = rules_of("{rating: bad}")
+
+    [of_request], [of_rating] = (
+        [
+            (line.field, line.wanted, line.seen, line.holds)
+            for line in rules.trace(facts)[0].lines
+            if line.field != "rating"
+        ]
+        or ["nothing"]
+        for facts in (REQUESTED, FACTS)
+    )
+
+    assert of_request == ("requested", "false (the rule does not name it)", "true", False)
+    assert of_rating == "nothing"
+
+
+def test_a_request_is_not_looked_at_if_no_rule_could_want_it() -> None:
+    unread = replace(REQUESTED, tags=None)
+
+    assert not rules_of("{tags: {has: vip}}").could_match(unread)
+    assert rules_of("{requested: true, tags: {has: vip}}").could_match(unread)
+
+
+def test_stored_facts_remember_that_an_agent_asked() -> None:
+    stored: dict[str, Any] = REQUESTED.as_dict()
+    assert Facts.from_dict(stored) == REQUESTED
+    del stored["requested"]
+
+    assert Facts.from_dict(stored).requested is False
+
+
 # ------------------------------------------------------------------ verdicts and traces
 def test_the_first_rule_that_matches_wins_and_ignore_comes_before_all() -> None:
     rules = rules_of("{rating: good}", "{rating: bad}", "{tags: {has: vip}}", ignore="{channel: chat}")
@@ -273,3 +363,11 @@ def test_without_a_ticket_its_facts_are_not_known() -> None:
     facts = facts_of(RATING, None, None, account="acme", bad_rated_at=(), now=NOW)
 
     assert {facts.tags, facts.channel, facts.group, facts.brand, facts.customer_tags, facts.reopens} == {None}
+
+
+def test_what_stands_for_a_rating_where_an_agent_asked_is_a_request() -> None:
+    asked = replace(RATING, rating_id=f"{REQUEST}7")
+
+    of_both = [facts_of(one, None, None, account="acme", bad_rated_at=(), now=NOW).requested for one in (RATING, asked)]
+
+    assert of_both == [False, True]

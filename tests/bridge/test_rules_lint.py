@@ -55,6 +55,9 @@ NEVER_REACHED = [
     ("{any: [{channel: chat}, {channel: email}]}", "{channel: email, group: X}"),
     ("{rating: bad}, unless: {tags: {has: a}}", "{rating: bad, tags: {has_none: [a]}}"),
     ("{rating: bad}, unless: {channel: chat}", "{rating: bad, group: X}, unless: {channel: [chat, email]}"),
+    ("{requested: true}", "{requested: true, tags: {has: a}}"),
+    ("{any: [{requested: true}, {rating: bad}]}", "{requested: true}"),
+    ("{tags: {has: a}}, unless: {requested: true}", "{tags: {has: a}}"),
 ]
 REACHED = [
     ("{rating: bad, tags: {has: vip}}", "{rating: bad}"),
@@ -69,6 +72,9 @@ REACHED = [
     ("{rating: bad}, unless: {channel: chat}", "{rating: bad, group: X}"),
     ("{rating: bad}, unless: {channel: [chat, web]}", "{rating: bad, group: X}, unless: {channel: chat}"),
     ("{any: [{channel: chat}, {channel: email}]}", "{any: [{channel: chat}, {channel: web}]}"),
+    ("{tags: {has: a}}", "{requested: true, tags: {has: a}}"),
+    ("{requested: true}", "{channel: email}"),
+    ("{any: [{requested: true, channel: chat}, {channel: email}]}", "{requested: true, channel: email}"),
 ]
 
 
@@ -106,6 +112,9 @@ def test_a_rule_that_asks_the_same_again_is_named() -> None:
         ("{comment: {present: false, mentions: [x]}}", "there cannot be a comment and no comment"),
         ("{rating: bad, any: [{rating: good}, {rating: neutral}]}", "category cannot be all of this at once"),
         ("{rating: bad}, unless: {rating: [bad, neutral]}", "its unless takes back everything"),
+        ("{requested: true}, unless: {requested: true}", "its unless takes back everything"),
+        ("{rating: bad}, unless: {requested: false}", "its unless takes back everything"),
+        ("{requested: true, any: [{requested: false}]}", "requested cannot be all of this at once"),
     ],
 )
 def test_a_rule_that_nothing_can_match_is_named_with_the_reason(when: str, why: str) -> None:
@@ -138,7 +147,10 @@ def test_without_a_rule_for_all_bad_ratings_there_is_a_warning() -> None:
     advice = "no rule takes every bad rating; end the list with one whose only condition is rating: bad"
 
     assert warnings_of("{rating: bad, channel: email}") == [advice]
+    assert warnings_of("{rating: bad, channel: email}", "{requested: true}") == [advice]
     assert warnings_of("{any: [{rating: bad}, {channel: email}]}") == []
+    assert warnings_of("{rating: bad, requested: false}") == []
+    assert warnings_of("{requested: false}") == []
 
 
 def test_what_nobody_uses_is_named() -> None:
@@ -150,14 +162,6 @@ def test_what_nobody_uses_is_named() -> None:
         'playbook "child" is not used anywhere; delete it or use it',
         'note "rude" is not used anywhere; delete it or use it',
         'person "leads" is not used anywhere; delete it or use it',
-    ]
-
-
-def test_somebody_who_is_notified_but_has_no_address_is_named() -> None:
-    head = HEAD.replace("{standard: {}}", "{standard: {notify: leads}}") + "people: {leads: {group: Leads}}\n"
-
-    assert warnings_of("{rating: bad}", head=head) == [
-        '"leads" is notified, but there is no notify here: nobody hears of it'
     ]
 
 
@@ -185,6 +189,7 @@ def conditions(chance: random.Random) -> dict[str, Any]:
         "reopens": lambda: {pick(["at_least", "at_most"]): pick([0, 1, 2])},
         "rated": lambda: {pick(["older_than", "newer_than"]): pick(["1d", "2d"])},
         "bad_ratings_30d": lambda: {pick(["at_least", "at_most"]): pick([1, 2])},
+        "requested": lambda: pick([True, True, False]),
     }
     return {name: makers[name]() for name in chance.sample(sorted(makers), pick([1, 1, 2, 3]))}
 
@@ -217,6 +222,7 @@ def random_facts(chance: random.Random) -> Facts:
         rated_at=rated_at,
         now=NOW,
         account="acme",
+        requested=pick([False, False, True]),
         comment=comment,
         comment_present=comment is not None,
         bad_rated_at=tuple(rated_at - timedelta(days=40 * number) for number in range(chance.randint(0, 3))),

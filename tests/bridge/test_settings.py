@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from bridge.settings import (
     run_lock,
     secret,
     state_dir,
+    survey_key,
     variable,
     write_private,
 )
@@ -181,6 +184,29 @@ def test_a_damaged_key_is_not_replaced_in_silence(tmp_path: Path, damaged: bytes
 
     with pytest.raises(StoreError, match=r"customer.key: is damaged; restore it from a backup"):
         customer_hasher(tmp_path)
+
+
+@pytest.mark.parametrize("user", [survey_key, lambda folder: customer_hasher(folder)("mia@example.com")])
+def test_all_who_begin_at_once_get_the_same_key(tmp_path: Path, user: Callable[[Path], str]) -> None:
+    with ThreadPoolExecutor() as pool:
+        seen = set(pool.map(user, [tmp_path] * 8))
+
+    assert len(seen) == 1
+
+
+def test_links_are_signed_with_a_private_key_that_stays(tmp_path: Path) -> None:
+    first, again = survey_key(tmp_path), survey_key(tmp_path)
+
+    assert first == again
+    assert (len(first), mode_of(tmp_path / "survey.key")) == (64, 0o600)
+    assert [file.name for file in tmp_path.iterdir()] == ["survey.key"]
+
+
+def test_a_damaged_survey_key_says_what_removing_it_costs(tmp_path: Path) -> None:
+    private(tmp_path / "survey.key", b"abc")
+
+    with pytest.raises(StoreError, match=r"survey.key: is damaged; .* links that were sent before then lead nowhere"):
+        survey_key(tmp_path)
 
 
 # ------------------------------------------------------------------ the lock

@@ -10,6 +10,7 @@ from threading import Barrier, Thread
 import pytest
 
 from bridge.model import (
+    Answer,
     Audit,
     Case,
     Category,
@@ -24,6 +25,7 @@ from bridge.model import (
     RatingPage,
     Severity,
     Stage,
+    SurveyWay,
 )
 from bridge.store import RuleCount, Saving, StaleCase, Store
 
@@ -68,6 +70,23 @@ def test_a_case_comes_back_as_it_was_saved(store: Store) -> None:
 
     assert store.case("k1") == CASE
     assert [found.effect for found in store.effects_of("k1")] == [EFFECT]
+
+
+def test_everything_about_a_case_comes_back(store: Store) -> None:
+    answer = Answer(NOW + 2 * HOUR, Category.GOOD, 5, 5, rating_id="32")
+    full = replace(
+        CASE, work_ticket_id="70", survey_ticket_id="71", replied_at=NOW, nudged_at=NOW, promise="a refund",
+        promised_by=NOW + HOUR, promise_broken_at=NOW, asked_at=NOW, asked_by=SurveyWay.LINK, reminded_at=NOW,
+        not_asked="opted out", answer=answer, incident="outage", cause_asked_at=NOW, cause="billing",
+    )  # fmt: skip
+    question = replace(
+        EFFECT, kind=EffectKind.SURVEY, change=Change(solve_again=True), bundle="digest", way=SurveyWay.HELPDESK
+    )
+
+    store.save(decision(full, question))
+
+    assert store.case("k1") == full
+    assert [found.effect for found in store.effects_of("k1")] == [question]
 
 
 def test_a_decision_settles_its_rating(store: Store, row: int) -> None:
@@ -223,15 +242,15 @@ def test_an_open_case_without_a_stage_to_match_is_a_bug(store: Store) -> None:
 
 # ------------------------------------------------------------------ questions
 def test_an_open_case_is_found_by_customer_ticket_and_rating(store: Store) -> None:
-    store.save(decision(replace(CASE, work_ticket_id="70")))
+    store.save(decision(replace(CASE, work_ticket_id="70", survey_ticket_id="71")))
 
     found = [
         store.open_case_of("acme", "c1"),
-        store.open_case_on("acme", "7"),
-        store.open_case_on("acme", "70"),
+        *[store.open_case_on("acme", ticket_id) for ticket_id in ("7", "70", "71")],
         store.case_of_rating("acme", "31"),
     ]
-    assert [case.case_id for case in found if case] == ["k1"] * 4
+    assert [case.case_id for case in found if case] == ["k1"] * 5
+    assert store.open_case_on("shop", "71") is None
 
 
 def test_an_ended_case_is_open_no_more(store: Store) -> None:
@@ -244,9 +263,9 @@ def test_an_ended_case_is_open_no_more(store: Store) -> None:
 
 
 def test_tickets_with_an_open_case_are_found_together(store: Store) -> None:
-    store.save(decision(replace(CASE, work_ticket_id="70")))
+    store.save(decision(replace(CASE, work_ticket_id="70", survey_ticket_id="71")))
 
-    assert store.open_cases_on("acme", ["7", "8", "70"]) == {"7", "70"}
+    assert store.open_cases_on("acme", ["7", "8", "70", "71"]) == {"7", "70", "71"}
     assert store.open_cases_on("acme", ["8"]) == set()
 
 
@@ -274,6 +293,54 @@ def test_a_case_that_waits_for_an_effect_is_not_due(store: Store) -> None:
     store.save(decision(replace(CASE, due_at=NOW), EFFECT))
 
     assert store.due_cases("acme", NOW, 9) == []
+
+
+def test_an_alert_that_is_held_back_stops_neither_deadlines_nor_watching(store: Store) -> None:
+    alert = replace(EFFECT, kind=EffectKind.ALERT, not_before=NOW + HOUR)
+    store.save(decision(replace(CASE, due_at=NOW), alert))
+
+    assert [case.case_id for case in store.due_cases("acme", NOW, 9)] == ["k1"]
+    assert [case.case_id for case in store.watchable("acme")] == ["k1"]
+
+
+def test_confirmed_open_cases_that_wait_for_no_write_are_watched(store: Store) -> None:
+    store.save(decision(other(1)))
+    store.save(decision(other(2, stage=Stage.UNCONFIRMED)))
+    store.save(decision(other(3), replace(EFFECT, case_id="k3")))
+    store.save(decision(replace(ENDED, case_id="k4", ticket_id="t4")))
+
+    assert [case.case_id for case in store.watchable("acme")] == ["k1"]
+
+
+def test_looks_are_recorded_together_but_not_on_cases_that_moved(store: Store) -> None:
+    store.save_all([Saving(decision(other(n))) for n in (1, 2)])
+    store.save(decision(other(2, version=2)), expected_version=1)
+
+    store.seen_all([(other(n), f"stamp {n}", NOW + HOUR) for n in (1, 2)])
+
+    assert store.case("k1") == other(1, seen_stamp="stamp 1", seen_at=NOW + HOUR)
+    assert store.case("k2") == other(2, version=2)
+
+
+def test_recoveries_that_began_lately_count_without_dismissed_ones_and_those_of_an_incident(store: Store) -> None:
+    store.save(decision(other(1)))
+    store.save(decision(other(2, flagged_at=NOW - HOUR)))
+    store.save(decision(other(3, incident="outage")))
+    store.save(decision(replace(ENDED, case_id="k4", outcome=Outcome.DISMISSED)))
+    store.save(decision(replace(ENDED, case_id="k5")))
+
+    assert (store.flagged_since("acme", NOW), store.flagged_since("shop", NOW)) == (2, 0)
+
+
+def test_the_open_cases_of_an_incident_are_found(store: Store) -> None:
+    store.save(decision(other(1, incident="outage", flagged_at=NOW + HOUR)))
+    store.save(decision(other(2, incident="outage")))
+    store.save(decision(other(3, incident="strike")))
+    store.save(decision(other(4)))
+    store.save(decision(replace(ENDED, case_id="k5", incident="outage")))
+
+    assert [case.case_id for case in store.open_cases_of_incident("acme", "outage")] == ["k2", "k1"]
+    assert store.open_cases_of_incident("shop", "outage") == []
 
 
 def test_a_case_whose_effect_is_parked_is_due_all_the_same(store: Store) -> None:

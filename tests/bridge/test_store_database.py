@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 
 from bridge.errors import BridgeError, SettingsError, StoreError
 from bridge.model import Audit, Case, Category, Effect, Rating, RatingPage
@@ -306,6 +306,41 @@ def test_a_bug_never_quotes_what_a_customer_wrote(store: Store) -> None:
 
     assert (caught.value.exit_code, caught.value.__cause__) == (70, None)
     assert "private" not in str(caught.value)
+
+
+# ------------------------------------------------------------------ speed
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda store: store.case_of_rating("acme", "31"),
+        lambda store: store.claim("acme", NOW, limit=9, lease=INSTANT),
+        lambda store: store.effects_of("k1"),
+        lambda store: store.failures(),
+        lambda store: store.flagged_since("acme", NOW),
+        lambda store: store.history_of("c1", NOW, 9),
+        lambda store: store.next_effect_at("acme"),
+        lambda store: store.open_case_of("acme", "c1"),
+        lambda store: store.open_case_on("acme", "7"),
+        lambda store: store.open_cases_of_incident("acme", "outage"),
+        lambda store: store.open_cases_on("acme", ["7", "8"]),
+        lambda store: store.rated_since("acme", NOW),
+        lambda store: store.recoveries_of("acme", "7"),
+        lambda store: store.recoveries_of_customer("c1", NOW),
+        lambda store: store.steps_of(["k1", "k2"]),
+    ],
+)
+def test_what_is_asked_often_reads_no_whole_table_and_no_whole_account(path: Path, ask: Callable[[Store], Any]) -> None:
+    store, plan = opened(path), list[str]()
+
+    @event.listens_for(store.engine, "before_cursor_execute")
+    def explain(_on: Any, cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        plan.extend(row[3] for row in cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", values))
+
+    ask(store)
+
+    assert plan
+    assert not [line for line in plan if re.search(r"SCAN (cases|effect|rating|inbox)$|\(account=\?\)", line)]
+    store.close()
 
 
 # ------------------------------------------------------------------ looking after it

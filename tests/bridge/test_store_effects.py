@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Barrier, Thread
 
 import pytest
 
-from bridge.model import Audit, Effect, EffectKind, EffectState
+from bridge.model import Audit, Change, Effect, EffectKind, EffectState
 from bridge.store import Claim, Saving, StaleCase, Store
 from tests.bridge.test_store_cases import CASE, EFFECT, HOUR, NOW, decision, other
 
@@ -88,6 +89,136 @@ def test_an_alert_comes_back_as_it_was_planned(store: Store) -> None:
     store.save(decision(CASE, alert))
 
     assert claim(store)[0].effect == alert
+
+
+# ------------------------------------------------------------------ alerts beside the writes
+def alert(number: int, **changes: object) -> Effect:
+    return effect(
+        number, **{"kind": EffectKind.ALERT, "change": Change(), "target": "mailto:lead@example.com"} | changes
+    )
+
+
+def ids(claims: list[Claim]) -> list[str]:
+    return [one.effect.effect_id for one in claims]
+
+
+@pytest.fixture
+def both(store: Store) -> Store:
+    """A store with one case that has two planned writes, and two alerts between them."""
+    store.save(decision(CASE, effect(1), alert(2), alert(3), effect(4)))
+    return store
+
+
+def test_a_claim_brings_the_alerts_of_a_case_beside_its_first_write(both: Store) -> None:
+    found = claim(both)
+
+    assert ids(found) == ["e1", "e2", "e3"]
+    assert {one.epoch for one in found} == {1}
+
+
+def test_an_alert_that_waits_for_its_time_holds_nothing_up(store: Store) -> None:
+    store.save(decision(CASE, alert(1, not_before=NOW + HOUR), effect(2)))
+
+    assert ids(claim(store)) == ["e2"]
+    assert ids(claim(store, NOW + HOUR)) == ["e1", "e2"]
+
+
+def test_a_write_that_waits_for_its_time_holds_no_alert_up(store: Store) -> None:
+    store.save(decision(CASE, effect(1, not_before=NOW + HOUR), effect(2), alert(3)))
+
+    assert ids(claim(store)) == ["e3"]
+
+
+def test_a_claim_is_no_longer_than_its_limit(both: Store) -> None:
+    (first,) = claim(both, limit=1)
+    assert claim(both) == []  # the case is somebody's
+
+    both.finish(first, EffectState.APPLIED, audit=AUDIT)
+
+    assert ids(claim(both)) == ["e2", "e3", "e4"]
+
+
+def test_a_bundle_comes_whole_and_alone_to_each_target(store: Store) -> None:
+    for n in range(1, 5):
+        store.save(decision(other(n), alert(n, case_id=f"k{n}", bundle="digest")))
+    store.save(decision(other(5), alert(5, case_id="k5", bundle="digest", target="mailto:boss@example.com")))
+    store.save(decision(other(6), alert(6, case_id="k6", bundle="digest", not_before=NOW + HOUR)))
+
+    assert ids(claim(store, limit=1)) == ["e1", "e2", "e3", "e4"]
+    assert ids(claim(store, limit=1)) == ["e5"]
+
+
+def test_a_bundle_takes_only_itself_along(store: Store) -> None:
+    store.save(decision(other(1), alert(1, case_id="k1", bundle="digest")))
+    store.save(decision(other(2), effect(2, case_id="k2"), alert(3, case_id="k2", bundle="digest")))
+
+    assert ids(claim(store, limit=1)) == ["e1", "e3"]
+    assert claim(store) == []
+
+
+def test_a_case_is_free_again_with_the_last_of_its_claims(both: Store) -> None:
+    write, first, second = claim(both)
+
+    both.finish(first, EffectState.APPLIED, audit=AUDIT)
+    both.postpone(second, NOW + HOUR)
+    assert claim(both) == []
+    assert both.intend([write], NOW, LEASE) == {"e1"}
+    both.finish(write, EffectState.APPLIED, audit=AUDIT)
+
+    assert ids(claim(both)) == ["e4"]
+
+
+def test_what_was_given_back_is_ours_no_longer_though_its_neighbour_is(both: Store) -> None:
+    write, first, second = claim(both)
+
+    both.postpone(first, NOW)
+    both.release([second])
+
+    assert both.intend([write, first, second], NOW, LEASE) == {"e1"}
+
+
+def test_of_two_claims_of_a_case_neither_outlives_the_lease(both: Store) -> None:
+    paused = claim(both)
+    taken = claim(both, NOW + LEASE)
+
+    for one in paused:
+        with pytest.raises(StaleCase):
+            both.finish(one, EffectState.APPLIED, audit=AUDIT)
+    both.release(paused)
+
+    assert claim(both, NOW + LEASE) == []
+    assert both.intend(taken, NOW + LEASE, LEASE) == {"e1", "e2", "e3"}
+
+
+def test_released_claims_of_one_case_can_be_taken_at_once(both: Store) -> None:
+    both.release(claim(both))
+
+    assert ids(claim(both)) == ["e1", "e2", "e3"]
+
+
+def test_an_alert_that_comes_due_while_the_case_is_held_waits_for_it(store: Store) -> None:
+    store.save(decision(CASE, effect(1), alert(2, not_before=NOW + LEASE / 2)))
+    (write,) = claim(store)
+
+    assert claim(store, NOW + LEASE / 2) == []
+    store.finish(write, EffectState.APPLIED, audit=AUDIT)
+
+    assert ids(claim(store, NOW + LEASE / 2)) == ["e2"]
+
+
+def test_a_parked_alert_can_be_told_again(both: Store) -> None:
+    _, first, _ = claim(both)
+    both.finish(first, EffectState.PARKED, audit=AUDIT, error="no mail server")
+
+    assert both.retry_parked(["e2"]) == 1
+
+    assert ids(claim(both, NOW + LEASE)) == ["e1", "e2", "e3"]
+
+
+def test_a_run_waits_for_the_first_write_and_for_no_alert(store: Store) -> None:
+    store.save(decision(CASE, effect(1, not_before=NOW + 3 * HOUR), effect(2), alert(3, not_before=NOW + 2 * HOUR)))
+
+    assert store.next_effect_at("acme") == NOW + 3 * HOUR
 
 
 # ------------------------------------------------------------------ sending
@@ -268,6 +399,13 @@ def test_a_plan_shows_what_is_unfinished_and_what_shadow_mode_decided_since(plan
     assert [one.effect.effect_id for one in found] == ["e1", "e2", "e4"]
 
 
+def test_the_steps_of_many_cases_are_known_together(planned: Store) -> None:
+    planned.save(decision(other(2), effect(3, case_id="k2")))
+
+    assert planned.steps_of(["k1", "k2", "k9"]) == {"k1": {"step 1", "step 2"}, "k2": {"step 3"}, "k9": set()}
+    assert len(planned.steps_of([f"k{n}" for n in range(2500)])) == 2500
+
+
 # ------------------------------------------------------------------ two processes
 def test_two_processes_never_claim_the_same_case(store: Store, database_url: str) -> None:
     store.save_all([Saving(decision(other(n), effect(n, case_id=f"k{n}"))) for n in range(60)])
@@ -289,9 +427,12 @@ def test_two_processes_never_claim_the_same_case(store: Store, database_url: str
     assert sorted(taken) == sorted(f"e{n}" for n in range(60))
 
 
-def test_two_processes_deliver_each_effect_once(store: Store, database_url: str) -> None:
+@pytest.mark.parametrize("kinds", [(effect, effect, effect), (effect, alert, alert, effect, alert)])
+def test_two_processes_deliver_each_effect_once(
+    store: Store, database_url: str, kinds: tuple[Callable[..., Effect], ...]
+) -> None:
     for n in range(10):
-        effects = [replace(effect(i, case_id=f"k{n}"), effect_id=f"e{n}-{i}") for i in range(3)]
+        effects = [replace(kind(i, case_id=f"k{n}"), effect_id=f"e{n}-{i}") for i, kind in enumerate(kinds)]
         store.save(decision(other(n), *effects))
     start, sent = Barrier(2), list[str]()
 
@@ -311,5 +452,5 @@ def test_two_processes_deliver_each_effect_once(store: Store, database_url: str)
     for thread in threads:
         thread.join()
 
-    assert len(sent) == len(set(sent))
+    assert len(sent) == len(set(sent)) == 10 * len(kinds)
     assert claim(store) == []

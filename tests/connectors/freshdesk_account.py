@@ -11,7 +11,7 @@ from memory import DictMemory
 
 from bridge.connector import Needs, Secret, Tools
 from bridge.http import BridgeSession, Budget
-from bridge.model import Change, Effect, EffectKind, News, RatingPage, Ticket, Write, Written
+from bridge.model import Change, Effect, EffectKind, News, Question, RatingPage, Ticket, Write, Written
 from connectors.freshdesk import Config, Freshdesk, connect
 
 URL = "https://shop.freshdesk.com"
@@ -52,9 +52,18 @@ def close_all() -> None:
         _OPENED.pop().close()
 
 
-def write_of(ticket: Ticket, change: Change, *, repeat: bool = False, kind: EffectKind = EffectKind.UPDATE) -> Write:
+def write_of(
+    ticket: Ticket,
+    change: Change,
+    *,
+    repeat: bool = False,
+    kind: EffectKind = EffectKind.UPDATE,
+    question: Question | None = None,
+    effect_id: str = "e1",
+) -> Write:
     """An effect with the id `e1` on its way to the ticket."""
-    return Write(Effect("e1", "c1", "shop", ticket.ticket_id, kind, "flag", change=change), ticket, change, repeat)
+    effect = Effect(effect_id, "c1", "shop", ticket.ticket_id, kind, "flag", change=change)
+    return Write(effect, ticket, change, repeat, question)
 
 
 def written(news: Iterable[News]) -> Written:

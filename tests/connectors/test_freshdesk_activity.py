@@ -145,6 +145,27 @@ def test_a_change_that_nothing_else_explains_is_an_edit_by_somebody(changed, sai
     assert found == ([Deed(EDITED, at(5))] if is_edit else [])
 
 
+# ------------------------------------------------------------------ merged
+@pytest.mark.parametrize(
+    ("status", "note", "into"),
+    [
+        (5, NOTE | {"body_text": "This ticket is closed and merged into ticket 12"}, "12"),
+        (5, NOTE | {"body_text": None, "body": 'closed and merged into ticket <a href="/a/tickets/12">12</a>'}, "12"),
+        (5, NOTE | {"body_text": "Closed. Perhaps to be merged into ticket 12?"}, None),
+        (4, NOTE | {"body_text": "This ticket is closed and merged into ticket 12"}, None),  # opened and solved since
+        (5, {"body_text": "This ticket is closed and merged into ticket 12"}, None),  # said to the customer
+    ],
+)
+def test_a_closed_ticket_with_the_note_of_a_merge_is_merged(status, note, into):
+    with responses.RequestsMock() as wire:
+        wire.get(f"{API}/tickets", json=[row(5, status=status)])
+        wire.get(f"{API}/tickets/7/conversations", json=[talk(5, **note)])
+
+        [seen] = Account().freshdesk.activity([Watched("7", "", NOON)])
+
+    assert (seen.ticket.merged_into, seen.ticket.status is Status.MERGED) == (into, into is not None)
+
+
 # ------------------------------------------------------------------ trouble
 def test_a_ticket_that_cannot_be_read_does_not_hide_the_others():
     tickets = [{"id": n, "status": 2, "updated_at": text(n), "custom_fields": {}} for n in (1, 2)]

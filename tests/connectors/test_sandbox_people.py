@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from werkzeug.test import Client
 
 from connectors.sandbox.freshdesk import FreshdeskDesk
 from connectors.sandbox.people import People
-from connectors.sandbox.world import Desk, World
+from connectors.sandbox.world import Desk, Mail, World
 from connectors.sandbox.zendesk import ZendeskDesk
 
 START = datetime(2026, 11, 2, 9, tzinfo=UTC)
@@ -19,10 +21,10 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 class Story:
     """One agent and one customer with a ticket, living for some days."""
 
-    def __init__(self, agent: str, customer: str, seed: int = 1) -> None:
+    def __init__(self, agent: str, customer: str, seed: int = 1, **options: Any) -> None:
         self.world = World(START, seed)
         self.desk = FreshdeskDesk(self.world)
-        self.people = People([self.desk], self.world)
+        self.people = People([self.desk], self.world, **options)
         self.team = self.desk.add_group("Support")
         self.agent = self.people.hire(self.desk, "Ann", "ann@shop.example", agent, [self.team])
         self.customer = self.people.welcome(self.desk, "Cora", "cora@mail.example", customer)
@@ -35,6 +37,18 @@ class Story:
     def recover(self) -> None:
         """Give the ticket back to its agent, as a program would."""
         self.desk.edit(self.ticket, by=self.agent, status="open")
+
+    def asks(self, ticket: str | None = None) -> None:
+        """Mail the customer a question with a link that is not the helpdesk's."""
+        now, link = self.world.clock.now(), "https://care.shop.example/s/abc"
+        mail = Mail(now, self.desk.name, "cora@mail.example", "question", ticket or self.ticket, text=f"Well? {link}")
+        self.world.mails.append(mail)
+
+    def answers(self) -> list[tuple[str, str]]:
+        """Keep what the customer answers to questions."""
+        said: list[tuple[str, str]] = []
+        self.people.on_question = lambda mail, category: said.append((mail.link, category))
+        return said
 
     @property
     def ratings(self) -> list[int]:
@@ -112,6 +126,83 @@ def test_a_repeat_customer_comes_back_with_another_question() -> None:
     story.live(5)
 
     assert len(story.desk.tickets) == 2
+
+
+@pytest.mark.parametrize(
+    ("temper", "said"),
+    [("forgiving", ["good"]), ("repeat", ["good"]), ("demanding", ["bad"]), ("rude", ["bad"]), ("silent", [])],
+)
+def test_customers_answer_a_question_of_somebody_else_by_their_temper(temper: str, said: list[str]) -> None:
+    story = Story("keen", temper).live(1)
+    answers = story.answers()
+
+    story.asks()
+    story.live(1)
+
+    assert answers == [("https://care.shop.example/s/abc", category) for category in said]
+    assert len(story.ratings) == 1
+
+
+def test_nobody_answers_a_question_about_what_they_have_not_rated() -> None:
+    story = Story("absent", "forgiving")
+    answers = story.answers()
+
+    story.asks()
+    story.live(1)
+
+    assert answers == []
+
+
+def test_a_survey_from_before_the_first_answer_is_no_second_one() -> None:
+    story = Story("absent", "forgiving")
+    for _ in range(2):
+        story.desk.solve(story.ticket, story.agent)
+        story.desk.edit(story.ticket, by=story.agent, status="open")
+
+    assert story.live(2).ratings == [-103]
+
+
+def test_a_reminder_is_not_answered_after_an_answer() -> None:
+    story = Story("keen", "forgiving").live(1)
+    answers = story.answers()
+
+    story.asks()
+    story.asks()
+    story.live(1)
+
+    assert len(answers) == 1
+
+
+@pytest.mark.parametrize(("agent", "said"), [("keen", "good"), ("slow", "bad")])
+def test_a_ticket_that_a_program_opens_continues_what_went_wrong(agent: str, said: str) -> None:
+    story = Story("keen", "demanding").live(1)
+    answers = story.answers()
+    other = story.people.hire(story.desk, "Ben", "ben@shop.example", agent, [story.team])
+    wish = {"requester_id": int(story.customer), "subject": "Lamp", "description": "Again", "responder_id": int(other)}
+    made = Client(story.desk).post("/api/v2/tickets", json=wish, auth=("sandbox-key", "X"))
+
+    story.live(3)
+    story.asks(str(made.json["id"]))
+    story.live(1)
+
+    assert answers == [("https://care.shop.example/s/abc", said)]
+
+
+def test_an_agent_does_not_write_on_what_is_solved_again_already() -> None:
+    story = Story("keen", "forgiving").live(0.25)
+    replies = deeds(story.world, "public_comment", story.agent)
+
+    story.recover()
+    story.desk.solve(story.ticket, "1")
+    story.live(0.5)
+
+    assert deeds(story.world, "public_comment", story.agent) == replies
+
+
+def test_agents_sometimes_say_what_the_cause_was() -> None:
+    tags = [Story("keen", "silent", seed, cause_tags=["late"]).live(0.25).desk.tickets[1].tags for seed in range(8)]
+
+    assert {tuple(found) for found in tags} == {(), ("late",)}
 
 
 def test_an_agent_leaves_alone_what_was_given_to_another() -> None:

@@ -478,7 +478,7 @@ def test_an_automation_made_by_api_runs_once_for_each_solving(office: Office) ->
     office.passes(5 * HOUR)
     office.passes(5 * HOUR)
 
-    assert [kind for _, kind in office.mails()].count("thanks") == 1
+    assert [kind for _, kind in office.mails()].count("rule") == 1
 
 
 def test_a_reopened_ticket_is_not_closed(office: Office) -> None:

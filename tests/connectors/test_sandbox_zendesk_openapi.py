@@ -143,7 +143,7 @@ READS = [
     ("/api/v2/tickets/{ticket_id}/metrics", "501"), ("/api/v2/tickets/{ticket_id}/related", "501"),
     ("/api/v2/incremental/tickets/cursor", "?start_time=1700000000"),
     ("/api/v2/triggers", ""), ("/api/v2/automations", ""), ("/api/v2/ticket_fields", ""),
-    ("/api/v2/account/settings", ""), ("/api/v2/custom_statuses", ""),
+    ("/api/v2/account/settings", ""), ("/api/v2/custom_statuses", ""), ("/api/v2/trigger_categories", ""),
 ]  # fmt: skip
 
 
@@ -196,6 +196,22 @@ def test_a_token_and_a_new_field_answer_as_the_vendor_describes(spec: dict[str, 
 
     check(spec, "/oauth/tokens", "post", 201, token.json)
     check(spec, "/api/v2/ticket_fields", "post", 201, created.json)
+
+
+def test_a_new_trigger_and_its_category_answer_as_the_vendor_describes(spec: dict[str, Any], desk: ZendeskDesk) -> None:
+    client, named = Client(desk), {"trigger_category": {"name": "Recovery"}}
+    rule = {
+        "title": "[recovery-bridge] Ask",
+        "conditions": {"all": [{"field": "current_tags", "operator": "includes", "value": "sr_ask"}], "any": []},
+        "actions": [{"field": "notification_user", "value": ["requester_id", "Hello", "{{ticket.title}}"]}],
+    }
+
+    category = client.post("/api/v2/trigger_categories", json=named, auth=BASIC)
+    rule["category_id"] = category.json["trigger_category"]["id"]
+    trigger = client.post("/api/v2/triggers", json={"trigger": rule}, auth=BASIC)
+
+    check(spec, "/api/v2/trigger_categories", "post", 200, category.json)
+    check(spec, "/api/v2/triggers", "post", 201, trigger.json)
 
 
 def test_the_check_itself_notices_wrong_types_and_unknown_keys(spec: dict[str, Any]) -> None:

@@ -12,7 +12,8 @@ from zendesk_account import API, connected, ticket_json, write
 
 from bridge.errors import CredentialsRefused, Throttled
 from bridge.model import Accepted, Change, EffectKind, Requester, Sending, Verdict, Written
-from connectors.zendesk.writes import batches, follow_up_body, update_body
+from connectors.zendesk.bodies import follow_up_body, update_body
+from connectors.zendesk.writes import batches
 
 SAMPLES = Path(os.environ.get("BRIDGE_TEST_REFERENCE", "../shared/reference")) / "samples" / "zendesk"
 TICKET, MANY, JOB = f"{API}/tickets/7", f"{API}/tickets/update_many", f"{API}/job_statuses/V3-1"

@@ -8,7 +8,7 @@ from memory import DictMemory
 
 from bridge.connector import Needs, Secret, Tools
 from bridge.http import BridgeSession, Budget
-from bridge.model import Change, Effect, EffectKind, Write
+from bridge.model import Change, Effect, EffectKind, Question, SurveyWay, Write
 from connectors.zendesk import Config, Zendesk, connect
 from connectors.zendesk.tickets import ticket_from
 
@@ -41,6 +41,21 @@ def ticket_json(ticket_id: int = 7, **changes: Any) -> dict[str, Any]:
         "created_at": "2026-11-10T09:00:00Z", "updated_at": "2026-11-21T11:00:00Z",
     }  # fmt: skip
     return row | changes
+
+
+def question(text: str = "Hello! https://x.example/q/SECRET", *, adds_survey: bool = False) -> Question:
+    """Return a question whose link is a secret."""
+    return Question(text, adds_survey)
+
+
+def asks(effect_id: str = "e1", *, kind: EffectKind = EffectKind.SURVEY, repeat: bool = False, again: bool = False,
+         said: Question | None = None, requester: Any = None, **ticket: Any) -> Write:  # fmt: skip
+    """Return a write that asks the requester of the ticket of `ticket_json(**ticket)` again."""
+    read = ticket_from(ticket_json(**ticket), requester, {}, {}, DictMemory().moment)
+    change = Change(add_tags=("sr_surveyed",), solve_again=again)
+    effect = Effect(effect_id, "case1", "acme", read.ticket_id, kind, "ask:1", change=change, way=SurveyWay.LINK,
+                    seen_assignee_id="80")  # fmt: skip
+    return Write(effect, read, change, repeat, said)
 
 
 def write(effect_id: str = "e1", *, kind: EffectKind = EffectKind.UPDATE, repeat: bool = False,

@@ -19,6 +19,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account", "key", name=op.f("pk_account_state")),
     )
     op.create_table(
+        "asked",
+        sa.Column("asked_for", sa.Text(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("customer", sa.Text(), nullable=False),
+        sa.Column("at", sa.String(27), nullable=False),
+        sa.PrimaryKeyConstraint("asked_for", name=op.f("pk_asked")),
+    )
+    op.create_index("asked_of_customer", "asked", ["customer", "at"], unique=False)
+    op.create_table(
         "audit",
         sa.Column("audit_id", ROW_ID, nullable=False),
         sa.Column("at", sa.String(27), nullable=False),
@@ -66,14 +75,26 @@ def upgrade() -> None:
         sa.Column("confirmed_at", sa.String(27), nullable=True),
         sa.Column("acknowledged_at", sa.String(27), nullable=True),
         sa.Column("contacted_at", sa.String(27), nullable=True),
+        sa.Column("replied_at", sa.String(27), nullable=True),
+        sa.Column("nudged_at", sa.String(27), nullable=True),
+        sa.Column("promise", sa.Text(), nullable=True),
+        sa.Column("promised_by", sa.String(27), nullable=True),
+        sa.Column("promise_broken_at", sa.String(27), nullable=True),
         sa.Column("solved_at", sa.String(27), nullable=True),
         sa.Column("checked_in_at", sa.String(27), nullable=True),
+        sa.Column("asked_at", sa.String(27), nullable=True),
+        sa.Column("asked_by", sa.Text(), nullable=True),
+        sa.Column("reminded_at", sa.String(27), nullable=True),
+        sa.Column("not_asked", sa.Text(), nullable=True),
+        sa.Column("answer", sa.Text(), nullable=True),
         sa.Column("ended_at", sa.String(27), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("deadlines_done", sa.Integer(), nullable=False),
         sa.Column("chosen_by_human", sa.Boolean(), nullable=False),
         sa.Column("seen_stamp", sa.Text(), nullable=False),
         sa.Column("seen_at", sa.String(27), nullable=True),
+        sa.Column("incident", sa.Text(), nullable=True),
+        sa.Column("cause_asked_at", sa.String(27), nullable=True),
         sa.Column("cause", sa.Text(), nullable=True),
         sa.Column("remedy", sa.Text(), nullable=True),
         sa.Column("party", sa.Text(), nullable=True),
@@ -91,8 +112,42 @@ def upgrade() -> None:
         sqlite_where=sa.text("outcome IS NULL"),
         postgresql_where=sa.text("outcome IS NULL"),
     )
-    op.create_index("case_of_rating", "cases", ["account", "rating_id"], unique=False)
+    op.create_index("case_flagged", "cases", ["flagged_at", "account"], unique=False)
+    op.create_index(
+        "case_load",
+        "cases",
+        ["account", "assignee_id"],
+        unique=False,
+        sqlite_where=sa.text("outcome IS NULL"),
+        postgresql_where=sa.text("outcome IS NULL"),
+    )
+    op.create_index("case_of_customer", "cases", ["customer", "flagged_at"], unique=False)
+    op.create_index(
+        "case_of_incident",
+        "cases",
+        ["incident", "account"],
+        unique=False,
+        sqlite_where=sa.text("incident IS NOT NULL"),
+        postgresql_where=sa.text("incident IS NOT NULL"),
+    )
+    op.create_index("case_of_rating", "cases", ["rating_id", "account"], unique=False)
+    op.create_index(
+        "case_of_survey_ticket",
+        "cases",
+        ["survey_ticket_id", "account"],
+        unique=False,
+        sqlite_where=sa.text("survey_ticket_id IS NOT NULL"),
+        postgresql_where=sa.text("survey_ticket_id IS NOT NULL"),
+    )
     op.create_index("case_of_ticket", "cases", ["ticket_id", "account"], unique=False)
+    op.create_index(
+        "case_of_work_ticket",
+        "cases",
+        ["work_ticket_id", "account"],
+        unique=False,
+        sqlite_where=sa.text("work_ticket_id IS NOT NULL"),
+        postgresql_where=sa.text("work_ticket_id IS NOT NULL"),
+    )
     op.create_index(
         "one_open_case_of_customer",
         "cases",
@@ -140,6 +195,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("inbox_id", name=op.f("pk_inbox")),
         sa.UniqueConstraint("account", "source", "delivery_key", name=op.f("uq_inbox_account_source_delivery_key")),
     )
+    op.create_index(
+        "inbox_failed",
+        "inbox",
+        ["inbox_id"],
+        unique=False,
+        sqlite_where=sa.text("error IS NOT NULL"),
+        postgresql_where=sa.text("error IS NOT NULL"),
+    )
     op.create_index("inbox_by_state", "inbox", ["account", "state"], unique=False)
     op.create_table(
         "memory",
@@ -148,6 +211,13 @@ def upgrade() -> None:
         sa.Column("value", sa.Text(), nullable=False),
         sa.Column("at", sa.String(27), nullable=False),
         sa.PrimaryKeyConstraint("account", "name", name=op.f("pk_memory")),
+    )
+    op.create_table(
+        "opted_out",
+        sa.Column("customer", sa.Text(), nullable=False),
+        sa.Column("at", sa.String(27), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("customer", name=op.f("pk_opted_out")),
     )
     op.create_table(
         "rate",
@@ -184,12 +254,28 @@ def upgrade() -> None:
         sa.UniqueConstraint("account", "rating_id", "version", name=op.f("uq_rating_account_rating_id_version")),
     )
     op.create_index(
-        "rating_bad",
+        "rating_failed",
         "rating",
-        ["account", "requester_id"],
+        ["row_id"],
         unique=False,
-        sqlite_where=sa.text("category = 'bad'"),
-        postgresql_where=sa.text("category = 'bad'"),
+        sqlite_where=sa.text("error IS NOT NULL"),
+        postgresql_where=sa.text("error IS NOT NULL"),
+    )
+    op.create_index(
+        "rating_given",
+        "rating",
+        ["account", "rated_at", "rating_id"],
+        unique=False,
+        sqlite_where=sa.text("outcome != 'memory'"),
+        postgresql_where=sa.text("outcome != 'memory'"),
+    )
+    op.create_index(
+        "rating_of_requester",
+        "rating",
+        ["requester_id", "account", "category"],
+        unique=False,
+        sqlite_where=sa.text("category = 'bad' OR outcome IS NULL OR outcome != 'memory'"),
+        postgresql_where=sa.text("category = 'bad' OR outcome IS NULL OR outcome != 'memory'"),
     )
     op.create_index(
         "rating_undecided",
@@ -207,6 +293,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("hash", name=op.f("pk_rules_text")),
     )
     op.create_table(
+        "spent",
+        sa.Column("spent_id", ROW_ID, nullable=False),
+        sa.Column("case_id", sa.Text(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("ticket_id", sa.Text(), nullable=False),
+        sa.Column("customer", sa.Text(), nullable=True),
+        sa.Column("at", sa.String(27), nullable=False),
+        sa.Column("amount", sa.Text(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("because", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("spent_id", name=op.f("pk_spent")),
+    )
+    op.create_index("spent_for_customer", "spent", ["customer", "at"], unique=False)
+    op.create_index("spent_on_ticket", "spent", ["account", "ticket_id"], unique=False)
+    op.create_table(
         "effect",
         sa.Column("place", ROW_ID, nullable=False),
         sa.Column("effect_id", sa.Text(), nullable=False),
@@ -221,12 +322,15 @@ def upgrade() -> None:
         sa.Column("person", sa.Text(), nullable=True),
         sa.Column("target", sa.Text(), nullable=True),
         sa.Column("text", sa.Text(), nullable=True),
+        sa.Column("bundle", sa.Text(), nullable=True),
+        sa.Column("way", sa.Text(), nullable=True),
         sa.Column("planned_at", sa.String(27), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("not_before", sa.String(27), nullable=True),
         sa.Column("first_sent_at", sa.String(27), nullable=True),
         sa.Column("last_sent_at", sa.String(27), nullable=True),
         sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=True),
         sa.Column("job", sa.Text(), nullable=True),
         sa.Column("remote_ref", sa.Text(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
@@ -237,5 +341,5 @@ def upgrade() -> None:
         ),
         sa.UniqueConstraint("effect_id", name=op.f("uq_effect_effect_id")),
     )
-    op.create_index("effect_by_state", "effect", ["state", "case_id", "place"], unique=False)
+    op.create_index("effect_by_state", "effect", ["state", "case_id", "kind", "place"], unique=False)
     op.create_index("effect_of_ticket", "effect", ["ticket_id", "account"], unique=False)

@@ -1,0 +1,52 @@
+"""The signed link behind which a customer answers our own question: it names a case, and ends by itself.
+
+Signing is itsdangerous (HMAC); the key is a secret of this installation. Whoever has a link may answer: it is a secret.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from itsdangerous import BadSignature, URLSafeSerializer
+
+from bridge.errors import BridgeError
+
+SALT = "recovery-bridge survey"
+
+
+class BadLinkError(BridgeError):
+    """A link is not one of ours, or its time is over."""
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """What a link says: whose answer is asked for, to which attempt, and until when."""
+
+    case_id: str
+    attempt: int
+    expires_at: datetime
+
+
+class SurveyLinks:
+    """Makes links to one page, and reads them."""
+
+    def __init__(self, key: str, page: str) -> None:
+        self._signer = URLSafeSerializer(key, salt=SALT)
+        self._page = page.rstrip("/")
+
+    def link(self, invitation: Invitation) -> str:
+        """Return the address at which an invitation is answered."""
+        said = [invitation.case_id, invitation.attempt, int(invitation.expires_at.timestamp())]
+        return f"{self._page}/survey/{self._signer.dumps(said)}"
+
+    def read(self, token: str, now: datetime) -> Invitation:
+        """Return what the last part of a link says. Raises BadLinkError if it was altered or has expired."""
+        try:
+            case_id, attempt, expires = self._signer.loads(token)
+        except (BadSignature, ValueError, TypeError) as exc:
+            raise BadLinkError("this link is not one of ours, or was cut") from exc
+        invitation = Invitation(case_id, attempt, datetime.fromtimestamp(expires, UTC))
+        if now > invitation.expires_at:
+            raise BadLinkError("the time to answer is over")
+        return invitation

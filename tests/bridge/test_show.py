@@ -1,0 +1,43 @@
+"""How ids become names, where they are known."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from bridge.model import Change
+from bridge.show import NO_NAMES, Names, masked, money
+
+NAMES = Names({"12": "Ana", "13": "Ben"}, {"5": "Care"})
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("flag: assign to 12 in group 5, priority high", "flag: assign to Ana in group Care, priority high"),
+        ("leave unassigned in group 5", "leave unassigned in group Care"),
+        ("agent 13 is no longer an agent", "agent Ben is no longer an agent"),
+        ("assign to 99 in group 98", "assign to 99 in group 98"),
+        ("carried on in ticket 12, 5 tries", "carried on in ticket 12, 5 tries"),
+    ],
+)
+def test_ids_in_what_was_decided_become_names_where_they_are_known(text: str, read: str) -> None:
+    assert NAMES.in_text(text) == read
+
+
+def test_a_change_is_read_with_names() -> None:
+    assert NAMES.named(Change(assignee_id="12", group_id="5")).parts == ["assign to Ana in group Care"]
+    assert NO_NAMES.named(Change(assignee_id="12", group_id="5")).parts == ["assign to 12 in group 5"]
+
+
+def test_a_change_that_assigns_nobody_stays_so() -> None:
+    assert NAMES.named(Change(reopen=True)) == Change(reopen=True)
+
+
+def test_only_enough_of_an_address_is_shown() -> None:
+    assert masked("mia.maier@customer.example") == "mi...@customer.example"
+
+
+def test_money_is_shown_by_currency() -> None:
+    assert money({"USD": Decimal("3.00"), "EUR": Decimal(5)}) == "5 EUR, 3.00 USD"
