@@ -102,7 +102,7 @@ class App:
         What went wrong stands in `failures` by account.
         """
         self.failures.clear()
-        self._check_names()
+        self.check_names()
         self.store.keep_rules(self.rules.hash, self.rules.text, self.now())
         self.store.free_leases()  # of a run that was killed: we hold the lock, so nobody works under them
         give_up_at = self.now() + within
@@ -145,7 +145,7 @@ class App:
         while not self.engine.stopping() and self.delivery.deliver(account):
             pass
 
-    def _check_names(self) -> None:
+    def check_names(self) -> None:
         """Look up the names of groups and agents once for each rules.yaml. Raises RulesError for unknown ones."""
         state = {account: self.store.account_state(account) for account in self.accounts}
         if all(known.get("names_checked") == self.rules.hash for known in state.values()):

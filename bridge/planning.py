@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from bridge import settings, show
 from bridge.app import App, open_app
-from bridge.errors import BadRecord, BridgeError, HelpdeskError, RulesError
+from bridge.errors import BadRecord, BridgeError, HelpdeskError
 from bridge.model import Case, Change, Directory, Effect, EffectKind, Ticket
 from bridge.recovery import settle
 from bridge.rules import Rules
@@ -71,22 +70,13 @@ def make_plan(
         finally:
             store.close()
         with open_app(rules, env, database_url=copy) as app:
-            _check_names(app)
+            app.check_names()
             for account in app.accounts:
                 try:
                     planned += _plan_of(app, account, since)
                 except (HelpdeskError, BadRecord) as exc:
                     failures[account] = exc
     return planned, failures
-
-
-def _check_names(app: App) -> None:
-    """Refuse what a run would refuse; a helpdesk that does not answer is told of later."""
-    with suppress(HelpdeskError, BadRecord):
-        directories = {account: desk.directory() for account, desk in app.engine.desks.items()}
-        problems = app.rules.unknown_names(directories)
-        if any(not problem.is_warning for problem in problems):
-            raise RulesError(problems)
 
 
 def _plan_of(app: App, account: str, since: datetime | None) -> list[Planned]:

@@ -295,7 +295,7 @@ def _customer_lines(case: Case, zone: tzinfo) -> Iterator[str]:
 def _care_lines(story: Story, zone: tzinfo) -> Iterator[str]:
     """Yield what was promised, granted and learned."""
     case = story.case
-    if case.promised_by:
+    if case.promise and case.promised_by:
         broken = f", broken: told {local(case.promise_broken_at, zone)}" if case.promise_broken_at else ""
         yield f'promised: "{case.promise}" by {local(case.promised_by, zone)}{broken}'
     if story.spent:
@@ -323,7 +323,7 @@ def case_story_json(story: Story) -> dict[str, Any]:
         "asked_by": str(case.asked_by) if case.asked_by else None,
         "reminded_at": moment(case.reminded_at),
         "not_asked": case.not_asked,
-        "promise": promised if case.promised_by else None,
+        "promise": promised if case.promise else None,
         "goodwill_spent": {currency: str(amount) for currency, amount in story.spent.items()},
         "incident": case.incident,
         "remedy": case.remedy,

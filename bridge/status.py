@@ -47,7 +47,7 @@ def lately(cases: Iterable[Case], spendings: Sequence[Spending]) -> Lately:
     found = list(cases)
     why = Counter(case.not_asked for case in found if case.not_asked)
     ended = [case for case in found if case.outcome not in (None, Outcome.DISMISSED)]
-    promised = [case for case in found if case.is_open and case.promised_by]
+    promised = [case for case in found if case.is_open and case.promise]
     goodwill: dict[str, Decimal] = {}
     for one in spendings:
         goodwill[one.currency] = goodwill.get(one.currency, Decimal()) + one.amount
