@@ -298,7 +298,9 @@ def _rated_again(case: Case, signal: RatedAgain, situation: Situation) -> Decisi
     priority = playbook_of(heavier, situation).priority if heavier.severity != case.severity else None
     if case.stage is Stage.UNCONFIRMED and (rating.comment or rating.reason):
         return _confirmed(heavier, rating, priority, situation)
-    joined = replace(heavier, version=case.version + 1, reason=f"{case.reason}; joined by {call(rating)}")
+    hurries = heavier.playbook != case.playbook and case.stage is not Stage.UNCONFIRMED and not case.solved_at
+    joined = pursuit.due(heavier, situation) if hurries else heavier
+    joined = replace(joined, version=case.version + 1, reason=f"{case.reason}; joined by {call(rating)}")
     note = f"The customer also said, in {call(rating)}: {quoted(rating)}"
     step = f"join:{rating.rating_id}:{rating.version}"
     effect = effect_for(joined, EffectKind.UPDATE, step, Change(note=note, priority=priority), situation)

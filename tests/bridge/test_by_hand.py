@@ -181,7 +181,7 @@ def test_a_promise_that_was_kept_is_watched_no_longer() -> None:
     decision = promise_kept(case, NOW + timedelta(hours=1))
 
     assert decision.case
-    assert (decision.case.promise, decision.case.promised_by) == (None, case.promised_by)  # the date in its field is known
+    assert (decision.case.promise, decision.case.promised_by) == (None, case.promised_by)  # of its field
     assert (decision.audit.what, decision.audit.reason) == ("promise_kept", '"Refund" was kept')
     assert decision.case.due_at == NOW + timedelta(hours=1)  # the next run looks what else there is
 

@@ -361,6 +361,18 @@ def test_a_rating_that_joins_raises_the_severity_and_never_lowers_it(
     assert only(decision).change.priority == priority
 
 
+def test_a_heavier_rating_that_joins_brings_the_deadline_forward() -> None:
+    quick = "{within: 10m, until: acknowledged, otherwise: {remind: assignee}}"
+    by = rules(playbooks=f"quick: {{like: standard, deadlines: [{quick}]}}")
+    heavier = rule("Urgent", by).model_copy(update={"playbook": "quick"})
+
+    decision = advance(
+        case_of(opened(by=by)), RatedAgain(rating(rating_id="r2", ticket_id="8"), heavier), at(NOW, by=by)
+    )
+
+    assert case_of(decision).due_at == NOW + 10 * MINUTE
+
+
 def test_a_heavier_rating_that_confirms_raises_the_priority_too() -> None:
     other = rating(rating_id="r2", ticket_id="8")
 
