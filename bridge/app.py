@@ -124,9 +124,10 @@ class App:
                 engine.poll(account, since)
                 polled.add(account)
             engine.watch(account)
-            engine.tick(account)
-            self._deliver(account)
-            while not engine.stopping() and engine.decide(account):
+            self._deliver(account)  # first, because a case that waits for a write holds up its next step
+            while not engine.stopping() and engine.decide(account):  # before deadlines: an answer may be among it
+                self._deliver(account)
+            while engine.tick(account):
                 self._deliver(account)
         except Throttled as exc:
             log.warning("%s", exc, extra={"account": account})

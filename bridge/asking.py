@@ -11,15 +11,17 @@ from dataclasses import replace
 from datetime import datetime
 
 from bridge.connector import Connector
-from bridge.deadlines import ANSWER_WITHIN, answer_by
+from bridge.deadlines import answer_by
 from bridge.errors import SettingsError
 from bridge.hours import Calendar
-from bridge.model import Case, Effect, Question, SurveyWay, Ticket
+from bridge.model import Case, Effect, EffectState, Question, SurveyWay, Ticket
 from bridge.notify import Channels
-from bridge.rules import Rules, Survey, SurveyText
+from bridge.rules import Rules, SurveyText
 from bridge.store import Claim, Store
-from bridge.survey import BUILT_IN, is_mailed_by_us, render, why_not
+from bridge.survey import ASK_STEP, BUILT_IN, REMIND_STEP, is_mailed_by_us, is_question, render, why_not
 from bridge.survey_link import Invitation, SurveyLinks
+
+LEFT = (EffectState.APPLIED, EffectState.ADOPTED)
 
 
 class Asker:
@@ -35,19 +37,34 @@ class Asker:
         return bool(effect.way and is_mailed_by_us(effect.way, self.rules.settings, desk.asking()))
 
     def objection(self, claim: Claim, ticket: Ticket) -> str | None:
-        """Return what speaks against asking now; if nothing does, this case takes the customer's one question."""
+        """Return what speaks against asking now, or None."""
         case, effect = claim.case, claim.effect
         half_done = effect.change.solve_again and claim.last_sent_at  # opened by us: the connector knows if by us alone
         if case.solved_at is None or (not ticket.status.is_solved and not half_done):
             return "the ticket is open again"
-        if why := why_not(ticket, self.rules.settings):
+        if why := self.other_question(claim) or why_not(ticket, self.rules.settings):
             return why
-        if why := why_barred(self.store, self.rules, case, self.now()):
-            return why
-        limit, customer = self.rules.limits.surveys_per_customer, case.customer or ""
-        if not self.store.reserve_survey(customer, effect.account, asked_for(case), self.now(), limit):
-            return "the customer was asked a moment ago"
-        return None
+        return why_barred(self.store, self.rules, case, self.now())
+
+    def other_question(self, claim: Claim) -> str | None:
+        """Return what stands against this question in its own case: one that has left, or may have, or came later."""
+        case, effect = claim.case, claim.effect
+        if not effect.step.startswith((f"{ASK_STEP}:{case.attempt}:", f"{REMIND_STEP}:{case.attempt}")):
+            return "it belongs to an earlier attempt"
+        if not is_question(effect):
+            return None
+        others = (one for one in self.store.effects_of(case.case_id) if one.effect.effect_id != effect.effect_id)
+        asked = (one for one in others if one.effect.step.startswith(f"{ASK_STEP}:{case.attempt}:") and one.effect.way)
+        left = any(one.state in LEFT or (one.state is EffectState.PARKED and one.last_sent_at) for one in asked)
+        return "the customer was asked already" if left else None
+
+    def reserve(self, claim: Claim) -> str | None:
+        """Take the customer's one question for this case; returns why that is not possible, or None."""
+        case, limit = claim.case, self.rules.limits.surveys_per_customer
+        now, name = self.now(), asked_for(case)
+        if self.store.reserve_survey(case.customer or "", case.account, name, now, limit):
+            return None
+        return "the customer was asked a moment ago"
 
     def quiet_until(self, calendar: Calendar) -> datetime | None:
         """Return when the quiet hours end in which we are now, or None."""
@@ -61,21 +78,21 @@ class Asker:
         words = self.rules.survey_text(ticket.brand, language) or BUILT_IN
         playbook = self.rules.playbooks.get(case.playbook)
         survey = playbook.survey if playbook else None
+        until = answer_by(case if case.asked_at else replace(case, asked_at=self.now()), survey)
         adds_survey = way is SurveyWay.HELPDESK and not desk.asking().is_link
         if adds_survey:
             link = ""
         elif way is SurveyWay.HELPDESK:
             link = desk.survey_link(ticket, language)
         else:
-            link = self._our_link(case, survey)
-        within = survey.answer_within if survey else ANSWER_WITHIN
-        return words, Question(render(words, case, ticket, within, link), adds_survey)
+            link = self._our_link(case, until)
+        last_day = until.astimezone(self.rules.calendar(case.account).timezone).date()
+        return words, Question(render(words, case, ticket, last_day, link), adds_survey)
 
-    def _our_link(self, case: Case, survey: Survey | None) -> str:
+    def _our_link(self, case: Case, until: datetime) -> str:
         if self.links is None:
             raise SettingsError("rules.yaml: no settings.survey_page, where our own question is answered")
-        asked = case if case.asked_at else replace(case, asked_at=self.now())
-        return self.links.link(Invitation(case.case_id, case.attempt, answer_by(asked, survey)))
+        return self.links.link(Invitation(case.case_id, case.attempt, until))
 
     def mail(self, claim: Claim, ticket: Ticket, words: SurveyText, question: Question) -> None:
         """Mail the question by ourselves. Raises NotToldError if it did not leave."""

@@ -65,7 +65,7 @@ class Briefing:
             link=desk.link(ticket.ticket_id),
             shadow=self.is_shadow,
             new_id=self.new_id,
-            history=self._history(customer) if customer and facts else None,
+            history=self._history(customer, facts) if customer and facts else None,
             spent=self._spent(desk.account, ticket.ticket_id, customer) if facts else Spent(),
         )
 
@@ -77,11 +77,12 @@ class Briefing:
     def _shows_history(self) -> bool:
         return any("history" in note.fields for note in self.rules.notes.values())
 
-    def _history(self, customer: str) -> str | None:
+    def _history(self, customer: str, facts: Facts) -> str | None:
         if not self._shows_history:
             return None
         past = self.store.history_of(customer, self.now() - HISTORY_REACHES_BACK, HISTORY_LENGTH + 1)
-        return "; ".join(_told(one) for one in past[1:]) or None  # the newest is the one that is decided about
+        earlier = past[:HISTORY_LENGTH] if facts.requested else past[1:]  # the newest rating is being decided about
+        return "; ".join(map(_told, earlier)) or None
 
     def _spent(self, account: str, ticket_id: str, customer: str | None) -> Spent:
         limits = self.rules.limits

@@ -87,7 +87,7 @@ def _after_solution(
     if survey and case.asked_at is None and case.not_asked is None:
         yield Step(ask_at(solved_at, survey, calendar, closes_after), ASK)
     if survey and survey.remind_after and case.asked_at and case.reminded_at is None and not _was_adopted(case):
-        yield Step(calendar.after_quiet(case.asked_at + survey.remind_after), REMIND)
+        yield Step(calendar.after_quiet(max(case.asked_at, solved_at) + survey.remind_after), REMIND)
     yield from _promises(case)
     yield Step(calendar.after_quiet(answer_by(case, survey)), ANSWER)
 
@@ -110,7 +110,10 @@ def ask_at(solved_at: datetime, survey: Survey, calendar: Calendar, closes_after
     wanted = calendar.after_quiet(solved_at + survey.after)
     if closes_after is None or survey.by == "link":
         return wanted
-    latest = calendar.before_quiet(solved_at + closes_after - RUNS_LATE - min(ANSWERABLE_FOR, survey.answer_within))
+    needed_by = solved_at + closes_after - RUNS_LATE - min(ANSWERABLE_FOR, survey.answer_within)
+    latest = calendar.before_quiet(needed_by)
+    if latest < needed_by:  # where the quiet hours begin, a run that is late would ask no more
+        latest -= RUNS_LATE
     return latest if solved_at + survey.after / 2 <= latest < wanted else wanted
 
 

@@ -11,7 +11,7 @@ from bridge.briefing import HISTORY_REACHES_BACK, Briefing
 from bridge.connector import Connector
 from bridge.decision import Situation
 from bridge.limits import Brakes
-from bridge.model import Audit, Case, Category, Decision, Rating, Ticket
+from bridge.model import REQUEST, Audit, Case, Category, Decision, Rating, Ticket
 from bridge.reading import Reading
 from bridge.recovery import DeadlinePassed, RatedAgain, advance, open_case
 from bridge.rules import Facts, Rule, facts_of
@@ -46,6 +46,8 @@ class Batch:
         verdict = self.rules.decide(facts)
         rule = verdict.rule if isinstance(verdict.rule, Rule) else None
         case = self._open_case(rating, customer)
+        if case and rating.rating_id.startswith(REQUEST) and rating.ticket_id in case.ticket_ids:
+            return self._nothing(rating, "known", f"case {case.case_id} is open on this ticket", facts), None
         if case and (rule or rating.ticket_id in case.ticket_ids):
             carrier = self._ticket(case.carrier_id)
             situation = self._situation(carrier, facts, customer)

@@ -35,7 +35,7 @@ from bridge.model import (
 )
 from bridge.notify import Channels, NoAnswerError, NotToldError
 from bridge.reading import SEVERAL_IN_A_ROW, TRY_AGAIN_AFTER, batch_of, is_of_the_account, retry_in
-from bridge.recovery import EffectFailed, advance, is_closing, settle
+from bridge.recovery import EffectFailed, advance, is_closing, is_soon_stale, settle
 from bridge.rules import SurveyText
 from bridge.store import Claim, StaleCase
 from bridge.survey import is_question, sent, unasked
@@ -169,7 +169,10 @@ class Delivery:
             self._finish(claim, EffectState.SUPERSEDED, f"ticket {carrier_id} continues it already")
             return None
         if not repeat and self._wrote_enough(effect):
-            self.store.postpone(claim, self.now() + TRY_AGAIN_AFTER, "limits: writes_per_ticket_per_day")
+            if is_soon_stale(effect):  # what waits to be written holds up the deadlines of its case
+                self._finish(claim, EffectState.SUPERSEDED, "limits: writes_per_ticket_per_day")
+            else:
+                self.store.postpone(claim, self.now() + TRY_AGAIN_AFTER, "limits: writes_per_ticket_per_day")
             return None
         change = settle(effect, ticket)
         if effect.way:
@@ -189,10 +192,11 @@ class Delivery:
     # -------------------------------------------------------------- the second question
     def _question(self, desk: Connector, claim: Claim, ticket: Ticket) -> tuple[SurveyText, Question] | None:
         """Write the question if nothing speaks against it now; what does is put down with the case."""
-        if not_before := self.asker.quiet_until(self.engine.rules.calendar(desk.account)):
+        why = self.asker.objection(claim, ticket)
+        if why is None and (not_before := self.asker.quiet_until(self.engine.rules.calendar(desk.account))):
             self.store.postpone(claim, not_before, "quiet hours")
             return None
-        if why := self.asker.objection(claim, ticket):
+        if why := why or self.asker.reserve(claim):
             self._finish(claim, EffectState.SUPERSEDED, why)
             return None
         try:
@@ -291,9 +295,10 @@ class Delivery:
             case Verdict.ADOPTED:
                 self._finish(claim, EffectState.ADOPTED, news.why or "had been written before", news, ticket)
             case Verdict.CONFLICT:
-                self._again(claim, self.now(), "the ticket changed since it was read")
+                self._again(claim, self.now(), "the ticket changed since it was read", tries=claim.tries + 1)
             case Verdict.UNKNOWN:
-                self._again(claim, self._look_again_at(desk, claim), news.why or "no usable answer")
+                why = news.why or "no usable answer"
+                self._again(claim, self._look_again_at(desk, claim), why, tries=claim.tries + 1)
             case Verdict.REFUSED:
                 self._park(claim, news.why or "the helpdesk refused it")
             case Verdict.GONE | Verdict.LOCKED | Verdict.BAD_ASSIGNEE:
@@ -305,11 +310,11 @@ class Delivery:
         return self.now() + min(FIRST_RETRY * (1 << claim.tries), LAST_RETRY)
 
     # -------------------------------------------------------------- what came of it
-    def _again(self, claim: Claim, not_before: datetime, why: str) -> None:
+    def _again(self, claim: Claim, not_before: datetime, why: str, *, tries: int | None = None) -> None:
         if claim.tries + 1 >= MAX_TRIES:
             self._park(claim, f"given up after {MAX_TRIES} tries: {why}")
         else:
-            self.store.postpone(claim, not_before, why)
+            self.store.postpone(claim, not_before, why, tries=tries)
 
     def _park(self, claim: Claim, why: str) -> None:
         if why not in self._said:  # one broken channel may park an alert for each of many tickets
@@ -323,12 +328,13 @@ class Delivery:
         """Store the result; a case that another process moved meanwhile is read again, so that no result is lost."""
         self.engine.tally.effects[str(state)] += 1
         audit = _audit(claim, str(state), why, self.now())
-        case, never_left = claim.case, is_question(claim.effect) and _never_left(claim, state)
+        case = claim.case
+        never_left = is_question(claim.effect) and _never_left(claim, state) and not self.asker.other_question(claim)
         while True:
             after = _after(case, claim.effect, news, ticket)
             if never_left:
                 after = unasked(after, why)
-            elif claim.effect.way:
+            elif claim.effect.way and state in LEFT:
                 after = sent(after, claim.effect, self.now(), news.ticket_id if news else None)
             try:
                 self.store.finish(
@@ -378,8 +384,10 @@ class Delivery:
                 error=why,
             )
         except StaleCase:  # the case was moved meanwhile: find out again, and decide for the case as it is then
-            self._again(claim, self.now(), why)
+            self._again(claim, self.now(), why, tries=claim.tries + 1)
             return
+        if is_question(claim.effect) and not any(is_question(one) for one in decision.effects):
+            self.store.release_survey(asked_for(claim.case))
         self.engine.tally.effects[str(EffectState.REFUSED)] += 1
         self.engine.tally.effects[str(EffectState.PLANNED)] += len(decision.effects)
 
@@ -407,7 +415,8 @@ def _after(case: Case, effect: Effect, news: Written | None, ticket: Ticket | No
         after = replace(after, work_ticket_id=news.ticket_id)
     chosen = ticket.assignee_id if ticket else None
     if chosen and chosen not in (effect.seen_assignee_id, effect.change.assignee_id, case.assignee_id) and case.is_open:
-        after = replace(after, assignee_id=chosen, group_id=ticket.group_id if ticket else None)
+        group_id = ticket.group_id if ticket else None
+        after = replace(after, assignee_id=chosen, group_id=group_id, chosen_by_human=True)
         after = replace(after, reason=f"{case.reason}; a human gave the ticket to somebody else, who keeps it")
     return after
 

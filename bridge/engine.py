@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -208,7 +208,7 @@ class Engine:
         case = self.store.case(case_id)
         if case is None or not case.is_open or case.attempt != attempt or not 1 <= value <= SCALE_MAX:
             return False
-        said = json.dumps({"at": self.now().isoformat(), "value": value, "comment": comment})
+        said = json.dumps({"at": self.now().isoformat(), "attempt": attempt, "value": value, "comment": comment})
         self.store.put_answer(case.account, asked_for(case), case_id, said, self.now())
         return True
 
@@ -216,7 +216,7 @@ class Engine:
         """Take the answers to our own question to their cases; a case that has ended meanwhile keeps its end."""
         for row in self.store.answers(desk.account, self.now(), BATCH):
             case, said = self.store.case(row.ticket_id), json.loads(row.raw or "{}")
-            if case and case.is_open:
+            if case and case.is_open and case.attempt == said["attempt"]:
                 ticket = self.reading.tickets(desk, [case.carrier_id]).get(case.carrier_id)
                 if ticket is None:
                     self.store.fail_hint(row.hint_id, "its ticket cannot be read", self.now() + TRY_AGAIN_AFTER)
@@ -234,10 +234,9 @@ class Engine:
         if not self.needs.requests or self.is_shadow or now - asked_at < REQUESTS_EVERY:
             return
         found = list(desk.requests())
-        known = self.store.open_cases_on(account, found)
         for ticket_id in found:
             rating_id = f"{REQUEST}{ticket_id}"
-            if ticket_id in known or self._has_rating(account, ticket_id, rating_id):
+            if self._has_rating(account, ticket_id, rating_id):
                 continue
             asked = Rating(rating_id, ticket_id, Category.NEUTRAL, 1, 2, rated_at=now, updated_at=now)
             self.store.add_ratings(account, [asked], source="request", seen_at=now, memory_before=now - SWEEP_EVERY)
@@ -343,26 +342,36 @@ class Engine:
         watched_at = datetime.fromisoformat(self.store.account_state(account).get("watched_at", NEVER))
         if begun - watched_at < WATCH_EVERY and not self.store.due_cases(account, begun, 1):
             return
-        cases = {} if self.is_shadow else {case.carrier_id: case for case in self.store.watchable(account)}
-        if not cases:
-            self.store.put_account_state(account, watched_at=begun.isoformat())
-            return
-        known = watched_at - LOOKS_OVERLAP
-        watched = [
-            Watched(key, case.seen_stamp, max(case.seen_at or case.flagged_at, case.flagged_at, known))
-            for key, case in cases.items()
-        ]
+        if not self.is_shadow:
+            self._look(desk, self.store.watchable(account, watched_at - LOOKS_OVERLAP))
+            self._look_after_owners(desk)
+        self.store.put_account_state(account, watched_at=begun.isoformat())
+
+    def _look(self, desk: Connector, watched: Sequence[Watched]) -> None:
+        """Take notice of tickets that changed; each case is read when its turn comes, so that few are in memory."""
         unchanged: list[tuple[Case, str, datetime]] = []
         try:
             for activity in desk.activity(watched):
-                case = cases[activity.ticket.ticket_id]
-                if not self._take_notice(desk, case, activity):
-                    unchanged.append((case, _stamp(activity.ticket), activity.ticket.read_at))
+                ticket = activity.ticket
+                case = self.store.open_case_on(desk.account, ticket.ticket_id)
+                if case and not self._notice_safely(desk, case, activity):
+                    unchanged.append((case, _stamp(ticket), ticket.read_at))
+                if len(unchanged) == BATCH:
+                    self.store.seen_all(unchanged)
+                    unchanged = []
         except BadRecord as exc:
             log.error("%s", exc)
         self.store.seen_all(unchanged)
-        self.store.put_account_state(account, watched_at=begun.isoformat())
-        self._look_after_owners(desk, cases.values())
+
+    def _notice_safely(self, desk: Connector, case: Case, activity: Activity) -> bool:
+        """Take notice; one case that cannot be advanced must not stop the ones behind it."""
+        try:
+            return self._take_notice(desk, case, activity)
+        except (HelpdeskError, StoreError):
+            raise
+        except Exception as exc:
+            log.error("what people did could not be noticed: %s", crash(exc), extra={"case_id": case.case_id})
+            return True
 
     def _take_notice(self, desk: Connector, case: Case, activity: Activity) -> bool:
         """Take what people did to the case; False if that changes nothing."""
@@ -375,30 +384,38 @@ class Engine:
         self.signal(desk, case, PeopleActed(activity), ticket)
         return True
 
-    def _look_after_owners(self, desk: Connector, cases: Iterable[Case]) -> None:
-        staff = self.briefing.staff(desk, {})
-        suspects = [case.case_id for case in cases if _why_gone(case, staff)]
-        steps = self.store.steps_of(suspects) if suspects else {}
-        for case_id in suspects:
-            case = self.store.case(case_id)  # as it is after what people did
-            if case is None or not case.is_open or (why := _why_gone(case, staff)) is None:
-                continue
-            if any(_is_about(step, case.assignee_id) for step in steps[case_id]):
+    def _look_after_owners(self, desk: Connector) -> None:
+        """Move the cases of owners who have left or are absent, unless that was tried before."""
+        owners = self.store.open_load(desk.account)
+        if not owners:
+            return
+        staff = self.briefing.staff(desk, owners)
+        gone = [owner for owner in owners if staff.why_left(owner) or staff.why_absent(owner)]
+        cases = self.store.held_by(desk.account, gone)
+        steps = self.store.steps_of([case.case_id for case in cases])
+        for case in cases:
+            why = _why_gone(case, staff)
+            if why is None or any(_is_about(step, case.assignee_id) for step in steps[case.case_id]):
                 continue  # acted on before, and nobody could take the case over
             tickets = self.reading.tickets(desk, [case.carrier_id])
             if case.carrier_id in tickets:
                 self.signal(desk, case, OwnerGone(why), tickets[case.carrier_id])
 
     # -------------------------------------------------------------- time
-    def tick(self, account: str) -> None:
-        """Advance every case whose due time has come; in shadow mode those of an earlier live time wait."""
-        desk = self.desks[account]
+    def tick(self, account: str) -> bool:
+        """Advance every case whose due time has come; in shadow mode those of an earlier live time wait.
+
+        True if any moved: what was planned for one may hold up a further step of it that is due as well.
+        """
+        desk, some = self.desks[account], False
         while not self.is_shadow and not self.stopping() and (due := self.store.due_cases(account, self.now(), BATCH)):
             tickets = self.reading.tickets(desk, [case.carrier_id for case in due])
             readable = [(case, tickets[case.carrier_id]) for case in due if case.carrier_id in tickets]
             moved = [self._tick_one(desk, case, ticket) for case, ticket in readable]
             if not any(moved):
-                return
+                break
+            some = True
+        return some
 
     def _tick_one(self, desk: Connector, case: Case, ticket: Ticket) -> bool:
         try:
@@ -430,12 +447,19 @@ class Engine:
         return desk.asked_since(case.carrier_id, case.confirmed_at or case.flagged_at)
 
     def signal(self, desk: Connector, case: Case, signal: Signal, ticket: Ticket) -> bool:
-        """Advance one case and save it; False if another process was quicker."""
+        """Advance one case and save it; False if another process was quicker.
+
+        Raises BridgeError if the case could not be saved though nobody has moved it: a step that was planned before.
+        """
         situation = self.situation(desk, ticket)
         decision = advance(case, signal, situation)
         try:
             self.store.save(decision, expected_version=case.version)
-        except StaleCase:
+        except StaleCase as exc:
+            now = self.store.case(case.case_id)
+            if now and now.version == case.version:
+                steps = ", ".join(effect.step for effect in decision.effects)
+                raise BridgeError(f"case {case.case_id}: one of its steps was planned before: {steps}") from exc
             return False
         self._tally(decision, opened=False)
         return True
@@ -470,7 +494,8 @@ def _why_gone(case: Case, staff: Staff) -> str | None:
 
 
 def _is_about(step: str, owner: str | None) -> bool:
-    return step.split(":")[:2] == ["owner_gone", owner]
+    """True for an alert that an owner is gone and nobody can take over."""
+    return step.startswith(f"owner_gone:{owner}:") and ":tell:" in step
 
 
 def _acts_anew_from(state: Mapping[str, str], now: datetime) -> datetime:

@@ -83,6 +83,7 @@ class Brakes:
             effect_id=self.briefing.new_id(), case_id=case.case_id, account=account, ticket_id=case.ticket_id,
             kind=EffectKind.ALERT, step=f"held:{now:%Y%m%d%H%M%S}", person=name,
             target=person.notify or person.agent, text=f"{account}: {text}",
+            not_before=self.rules.calendar(account).after_quiet(now),
         )  # fmt: skip
         audit = Audit(now, account, case.ticket_id, "held", text, case_id=case.case_id)
         self.store.save(Decision(audit, None, (message,)))

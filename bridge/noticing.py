@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from bridge.model import Activity, Case, Deed, DeedKind, Stage, Status, Ticket
 from bridge.rules import Rules
@@ -19,7 +19,17 @@ def notice(case: Case, activity: Activity, rules: Rules) -> Case:
     for deed in activity.deeds:
         if deed.at >= case.flagged_at:
             after = _with(after, deed)
+    after = _as_solved_as(ticket, after)
     return replace(after, stage=stage_of(after))
+
+
+def _as_solved_as(ticket: Ticket, case: Case) -> Case:
+    """Return the case as solved as its ticket is; a reply to one that stays solved is a solution (note_only)."""
+    if not ticket.status.is_solved and case.solved_at:
+        return _with(case, Deed(DeedKind.REOPENED, ticket.updated_at))
+    if ticket.status.is_solved and case.solved_at is None and case.replied_at:
+        return replace(case, solved_at=case.replied_at)
+    return case
 
 
 def stage_of(case: Case) -> Stage:
@@ -42,14 +52,16 @@ def _promised(case: Case, ticket: Ticket, rules: Rules) -> Case:
     """An agent put down, in the field for it, until when something is promised; the whole of that day counts."""
     name = rules.settings.ticket_fields.promised_by
     said = ticket.fields.get(name) if name else None
+    if name and not said and case.promise == ON_TICKET:  # taken back, or kept
+        return replace(case, promise=None, promised_by=None, promise_broken_at=None)
     if not said or case.promise not in (None, ON_TICKET):  # what was said by command stays
         return case
     try:
-        day = date.fromisoformat(said[:10])
-    except ValueError:  # not a date: nothing that we can watch
+        day = date.fromisoformat(said[:10]) + timedelta(days=1)
+        ends = datetime.combine(day, time(), rules.settings.timezone).astimezone(UTC)
+    except (ValueError, OverflowError):  # not a date: nothing that we can watch
         return case
-    ends = datetime.combine(day + timedelta(days=1), time(), rules.settings.timezone)
-    if ends == case.promised_by:
+    if ends == case.promised_by or ends <= ticket.read_at:  # known, or over before we knew
         return case
     return replace(case, promise=ON_TICKET, promised_by=ends, promise_broken_at=None)
 

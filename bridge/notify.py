@@ -20,9 +20,6 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from email import policy
-from email.headerregistry import Address
-from email.message import EmailMessage
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -32,11 +29,11 @@ from bridge.http import LOOPBACK
 
 if TYPE_CHECKING:
     import smtplib
+    from email.message import EmailMessage
 
 SECONDS = 15.0  # without a word, before we give up
 LONGEST_SUBJECT = 200
 LONGEST_TEXT = 20_000
-MAIL = policy.SMTP.clone(cte_type="7bit")  # not every server takes 8 bits
 BY_A_PROGRAM = {
     "Auto-Submitted": "auto-generated",
     "Precedence": "bulk",
@@ -136,12 +133,16 @@ class Channels:
         self, to: str, sender: str, subject: str, text: str, message_id: str | None
     ) -> tuple[EmailMessage, str]:
         """Return a mail, and the address that it comes from."""
+        from email import policy
+        from email.headerregistry import Address
+        from email.message import EmailMessage
+
         found = _SENDER.fullmatch(sender.strip())
         name, address = (_one_line(found["name"]), found["address"].strip()) if found else ("", sender.strip())
         if not _ADDRESS.fullmatch(address):
             advice = "write it like Acme Care <care@acme.example>, in survey_texts or BRIDGE_MAIL_FROM"
             raise NotToldError(f"{_one_line(sender)!r} cannot be the sender of a mail; {advice}", is_lasting=True)
-        message = EmailMessage(policy=MAIL)
+        message = EmailMessage(policy=policy.SMTP.clone(cte_type="7bit"))  # not every server takes 8 bits
         message["From"], message["To"], message["Subject"] = Address(name, addr_spec=address), to, subject
         for header, value in BY_A_PROGRAM.items():
             message[header] = value

@@ -82,9 +82,9 @@ def make_plan(
 def _plan_of(app: App, account: str, since: datetime | None) -> list[Planned]:
     """Think as a run would, then compare what it would send with the tickets as they are."""
     app.engine.poll(account, since)
-    app.engine.tick(account)
     while app.engine.decide(account):
         pass
+    app.engine.tick(account)
     desk = app.engine.desks[account]
     found = app.store.unfinished_effects(account, decided_since=app.engine.started_at)
     tickets = app.engine.reading.tickets(desk, [one.effect.ticket_id for one in found])

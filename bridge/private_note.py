@@ -10,7 +10,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from bridge.decision import Situation, playbook_of
-from bridge.model import Case, Rating
+from bridge.model import REQUEST, Case, Rating
 from bridge.owner import Owner, Staff
 from bridge.rules import Playbook, inert
 
@@ -121,7 +121,9 @@ def _reply_by(case: Case, playbook: Playbook, situation: Situation) -> str | Non
 
 
 def call(rating: Rating) -> str:
-    """Name a rating in a sentence."""
+    """Name a rating in a sentence, or the request that stands for one."""
+    if rating.rating_id.startswith(REQUEST):
+        return f"an agent's request for ticket {rating.ticket_id}"
     return f"the {rating.category} rating of ticket {rating.ticket_id}"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from bridge.deadlines import ANSWER, ASK, CHECK_IN, PROMISE, REMIND, SILENCE, Step, done, next_step
 from bridge.decision import (
@@ -22,6 +23,7 @@ from bridge.decision import (
     reopening,
     who_hears,
 )
+from bridge.hours import show_duration
 from bridge.model import (
     Activity,
     Answer,
@@ -47,9 +49,12 @@ ABUSIVE_TAG = "sr_abusive"
 
 def due(case: Case, situation: Situation) -> Case:
     """Return the case with its next step and when that is due."""
-    step = _next(case, situation)
-    give_up_at = case.flagged_at + situation.rules.limits.give_up_after
+    step, give_up_at = _next(case, situation), _give_up_at(case, situation)
     return replace(case, due_at=step.due_at if case.solved_at else min(step.due_at, give_up_at), next_step=step.what)
+
+
+def _give_up_at(case: Case, situation: Situation) -> datetime:
+    return (case.confirmed_at or case.flagged_at) + situation.rules.limits.give_up_after
 
 
 def _next(case: Case, situation: Situation) -> Step:
@@ -60,11 +65,13 @@ def _next(case: Case, situation: Situation) -> Step:
 # ------------------------------------------------------------------ a due time has come
 def overdue(case: Case, chance: Chance, situation: Situation) -> Decision:
     """Act on the step that is due, or find that it is not due any more."""
-    now, give_up_after = situation.now, situation.rules.limits.give_up_after
-    if not case.solved_at and now >= case.flagged_at + give_up_after:
-        return end(case, Outcome.STOPPED, f"not solved within {give_up_after.days} days", situation)
+    now = situation.now
+    if not case.solved_at and now >= _give_up_at(case, situation):
+        within = show_duration(situation.rules.limits.give_up_after)
+        return end(case, Outcome.STOPPED, f"not solved within {within} (limits: give_up_after)", situation)
     step = _next(case, situation)
-    if step.due_at > now:
+    unlooked = step.what in (ASK, REMIND) and case.next_step != step.what  # *chance* was not found out for it
+    if step.due_at > now or unlooked:
         return _go_on(case, "waiting", f"next: {step.what}", situation)
     if step.what in (ASK, REMIND):
         return _moved((ask if step.what == ASK else remind)(case, chance, situation), situation)
@@ -80,7 +87,8 @@ def _moved(move: Move, situation: Situation) -> Decision:
 def _no_answer(case: Case, situation: Situation) -> Decision:
     if case.attempt > 1:
         why = "the customer rated badly after the first attempt, and said nothing more after the second"
-        return end(case, Outcome.NOT_RECOVERED, why, situation)
+        unasked = f"; not asked again: {case.not_asked}" if case.not_asked else ""
+        return end(case, Outcome.NOT_RECOVERED, f"{why}{unasked}", situation)
     if case.asked_at is None:
         why = f"the customer was not asked again ({case.not_asked or 'no survey'}) and said nothing more"
     else:
@@ -118,7 +126,7 @@ def _silence(case: Case, situation: Situation) -> Decision:
 def _promise_broken(case: Case, situation: Situation) -> Decision:
     """Tell the lead that something was promised and is not done."""
     person = who_hears(playbook_of(case, situation), situation.rules)
-    step = f"promise:{case.promised_by:%Y%m%d%H%M%S}"
+    step = f"promise:{situation.now:%Y%m%d%H%M%S}"  # a day that was told may come back into the field
     told = alert(case, person, step, f"a promise to the customer is not kept: {case.promise}", situation)
     case = replace(case, promise_broken_at=situation.now)
     return _go_on(case, "promise_broken", f"promised and not done: {case.promise}", situation, (told,))
@@ -137,7 +145,8 @@ def _act_on(case: Case, step: Step, situation: Situation) -> Decision:
     if step.deadline is None:
         return _go_on(case, "overdue", "still open", situation)
     missed = f"not {step.what} in time"
-    name = f"deadline:{case.attempt}:{case.deadlines_done}"
+    begun = case.confirmed_at or case.flagged_at  # a case may begin anew
+    name = f"deadline:{begun:%Y%m%d%H%M%S}:{case.deadlines_done}"
     otherwise = step.deadline.otherwise
     if otherwise.assign and not case.chosen_by_human and case.attempt == 1:  # a second attempt is up there already
         return _escalate(case, otherwise.assign, name, missed, situation)
@@ -156,7 +165,9 @@ def _escalate(case: Case, person: str, step: str, why: str, situation: Situation
     if owner.agent_id is None:
         told = alert(case, person, step, f"{why}, and nobody can take it over: {owner.why}", situation)
         tried = replace(case, ladder=(*case.ladder, *owner.steps))
-        return _go_on(tried, "notified", f"{why}; {owner.why}", situation, (told,))
+        again = _reopened(case, Change(note=f"{why[0].upper()}{why[1:]}. Please take this on again."), situation)
+        begins = (effect_for(tried, EffectKind.UPDATE, step, again, situation),) if again.reopen else ()
+        return _go_on(tried, "notified", f"{why}; {owner.why}", situation, (*begins, told))
     return _hand_over(case, owner, step, why, situation)
 
 
@@ -166,12 +177,11 @@ def _hand_over(case: Case, owner: Owner, step: str, why: str, situation: Situati
         assignee_id=owner.agent_id,
         group_id=owner.group_id,
         ladder=(*case.ladder, *owner.steps),
+        chosen_by_human=False,
         reason=f"{case.reason}; {why}; {owner.why}",
     )
     note = f"{why[0].upper()}{why[1:]}. {given_to(owner, situation.staff)}"
-    change = Change(note=note, **assignment(owner))
-    if situation.ticket.status is Status.SOLVED and playbook_of(case, situation).ticket == "reopen":
-        change = reopening(change)
+    change = _reopened(case, Change(note=note, **assignment(owner)), situation)
     return _go_on(
         moved,
         "escalated",
@@ -179,6 +189,21 @@ def _hand_over(case: Case, owner: Owner, step: str, why: str, situation: Situati
         situation,
         (effect_for(moved, EffectKind.UPDATE, step, change, situation),),
     )
+
+
+def _reopened(case: Case, change: Change, situation: Situation) -> Change:
+    """Return a change that also opens a solved ticket again, where the case is to be worked on."""
+    begins = case.solved_at is None and situation.ticket.status is Status.SOLVED
+    return reopening(change) if begins and playbook_of(case, situation).ticket == "reopen" else change
+
+
+def rungs_from_here(case: Case, situation: Situation) -> Sequence[str]:
+    """Return the rungs from the one that found the present owner on: no case goes back down by itself."""
+    rungs = playbook_of(case, situation).assign_to_first_available
+    here = next((step.rung for step in reversed(case.ladder) if step.agent_id == case.assignee_id), None)
+    if here is None or (here not in rungs and here not in situation.rules.people):
+        return rungs
+    return rungs[rungs.index(here) :] if here in rungs else (here,)
 
 
 def _owner_from(rungs: Sequence[str], case: Case, situation: Situation) -> Owner:
@@ -194,8 +219,8 @@ def owner_gone(case: Case, why: str, situation: Situation) -> Decision:
     """The owner has left or is absent: the case moves at once, not at the deadline."""
     playbook = playbook_of(case, situation)
     name = situation.staff.name(case.assignee_id)
-    step = f"owner_gone:{case.assignee_id}"
-    owner = _owner_from(playbook.assign_to_first_available, case, situation)
+    step = f"owner_gone:{case.assignee_id}:{case.version}"  # they may come back, and go again
+    owner = _owner_from(rungs_from_here(case, situation), case, situation)
     if owner.agent_id:
         return _hand_over(case, owner, step, f"{name} {why}", situation)
     told = alert(case, who_hears(playbook, situation.rules), step, f"{name} {why}: {owner.why}", situation)
@@ -260,10 +285,18 @@ def answered(case: Case, answer: Answer, situation: Situation) -> Decision:
     after = playbook.survey.if_still_bad if playbook.survey else None
     if case.attempt > 1 or after is None:
         return end(case, Outcome.NOT_RECOVERED, said, situation)
+    fresh = begun_anew(case, situation)
     again = replace(
+        fresh, attempt=case.attempt + 1, asked_at=None, asked_by=None, reminded_at=None, chosen_by_human=False
+    )
+    return _escalate(again, after.assign, f"attempt:{again.attempt}", said, situation)
+
+
+def begun_anew(case: Case, situation: Situation) -> Case:
+    """Return a solved case that is worked on again, its deadlines counted from now."""
+    return replace(
         case,
         stage=Stage.ASSIGNED,
-        attempt=case.attempt + 1,
         confirmed_at=situation.now,
         acknowledged_at=None,
         contacted_at=None,
@@ -271,14 +304,9 @@ def answered(case: Case, answer: Answer, situation: Situation) -> Decision:
         nudged_at=None,
         solved_at=None,
         checked_in_at=None,
-        asked_at=None,
-        asked_by=None,
-        reminded_at=None,
         not_asked=None,
         deadlines_done=0,
-        chosen_by_human=False,
     )
-    return _escalate(again, after.assign, f"attempt:{again.attempt}", said, situation)
 
 
 def _asked_how(case: Case) -> str:

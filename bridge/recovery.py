@@ -164,6 +164,7 @@ def _new_case(
         ladder=owner.steps,
         customer=customer,
         incident=rule.incident,
+        chosen_by_human=owner.keeps,
         assigned_at=now if owner.agent_id else None,
         confirmed_at=None if unconfirmed else now,
         version=1,
@@ -298,12 +299,20 @@ def _rated_again(case: Case, signal: RatedAgain, situation: Situation) -> Decisi
     priority = playbook_of(heavier, situation).priority if heavier.severity != case.severity else None
     if case.stage is Stage.UNCONFIRMED and (rating.comment or rating.reason):
         return _confirmed(heavier, rating, priority, situation)
+    anew = bool(case.solved_at and signal.rule and rating.ticket_id not in case.ticket_ids)  # let down elsewhere
+    if anew:
+        heavier = pursuit.begun_anew(heavier, situation)
     hurries = heavier.playbook != case.playbook and case.stage is not Stage.UNCONFIRMED and not case.solved_at
-    joined = pursuit.due(heavier, situation) if hurries else heavier
+    joined = pursuit.due(heavier, situation) if hurries or anew else heavier
     joined = replace(joined, version=case.version + 1, reason=f"{case.reason}; joined by {call(rating)}")
     note = f"The customer also said, in {call(rating)}: {quoted(rating)}"
+    if rating.rating_id.startswith(REQUEST):
+        note = f"An agent asked for a recovery of ticket {rating.ticket_id} of this customer, too."
     step = f"join:{rating.rating_id}:{rating.version}"
-    effect = effect_for(joined, EffectKind.UPDATE, step, Change(note=note, priority=priority), situation)
+    change = Change(note=note, priority=priority)
+    if anew and situation.ticket.status is Status.SOLVED and playbook_of(joined, situation).ticket == "reopen":
+        change = reopening(change)
+    effect = effect_for(joined, EffectKind.UPDATE, step, change, situation)
     worth_a_note = bool(rating.comment or rating.reason or not same)
     return decide(joined, "joined", f"{call(rating)} joins case {case.case_id}", situation, (effect,) * worth_a_note)
 
@@ -363,6 +372,9 @@ def _effect_failed(case: Case, signal: EffectFailed, situation: Situation) -> De
 
 def _not_asked_so(case: Case, signal: EffectFailed, situation: Situation) -> Decision:
     """Ask in another way where the ticket is locked by now; else the customer is not asked."""
+    if not survey.is_question(signal.effect):
+        why = f"the customer is not reminded: {signal.why}"
+        return decide(replace(case, version=case.version + 1), "not_reminded", why, situation)
     case = replace(survey.unasked(case, signal.why), version=case.version + 1)
     if signal.verdict is not Verdict.LOCKED or not case.solved_at or not situation.ticket.status.is_locked:
         return decide(case, "not_asked", f"the customer is not asked again: {signal.why}", situation)
@@ -381,16 +393,18 @@ def _carried_over(case: Case, signal: EffectFailed, situation: Situation) -> Dec
 
 
 def _next_owner(case: Case, signal: EffectFailed, situation: Situation) -> Decision:
-    playbook = playbook_of(case, situation)
+    playbook, rungs = playbook_of(case, situation), pursuit.rungs_from_here(case, situation)
     rating = rating_of(case, situation.ticket)
-    owner = find_owner(
-        playbook.assign_to_first_available, rating, situation.ticket, case.original_agent_id, situation.staff
-    )
+    owner = find_owner(rungs, rating, situation.ticket, case.original_agent_id, situation.staff)
+    holder, staff, found_nobody = situation.ticket.assignee_id, situation.staff, owner.agent_id is None
+    if found_nobody and holder and holder not in staff.refused and not staff.why_left(holder):  # better than nobody
+        owner = replace(owner, agent_id=holder, group_id=situation.ticket.group_id, keeps=True)
     case = replace(
         case,
         assignee_id=owner.agent_id,
         group_id=owner.group_id,
-        ladder=owner.steps,
+        chosen_by_human=owner.keeps or case.chosen_by_human,
+        ladder=(*case.ladder, *owner.steps),
         reason=f'matched "{case.rule}"; {owner.why}',
         assigned_at=situation.now if owner.agent_id else None,
         version=case.version + 1,
@@ -400,7 +414,7 @@ def _next_owner(case: Case, signal: EffectFailed, situation: Situation) -> Decis
         owner = replace(owner, keeps=False)  # what they keep is the old ticket
     change = replace(change, note=readdressed(change.note, owner, situation), **assignment(owner))
     effects = [effect_for(case, signal.effect.kind, signal.effect.step, change, situation)]
-    if owner.agent_id is None and (person := who_hears(playbook, situation.rules)):
+    if found_nobody and (person := who_hears(playbook, situation.rules)):
         effects.append(alert(case, person, f"{signal.effect.step}:next_owner", case.reason, situation))
     effects = [replace(effect, generation=signal.effect.generation + 1) for effect in effects]
     return decide(case, "redecided", signal.why, situation, effects)
@@ -425,6 +439,11 @@ TRANSITIONS: Mapping[tuple[Stage, type], Callable[..., Decision]] = {
 def is_closing(step: str) -> bool:
     """True for what is still written once the case has ended."""
     return step in ("withdraw", "thanks") or step.startswith("answer:")
+
+
+def is_soon_stale(effect: Effect) -> bool:
+    """True for a mere reminder, which is worth nothing a day later."""
+    return effect.step.startswith(("deadline:", "silence:")) and effect.change == Change(note=effect.change.note)
 
 
 def settle(effect: Effect, ticket: Ticket) -> Change:

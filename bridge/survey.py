@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime
 
 from bridge.connector import Asking
 from bridge.deadlines import ANSWERABLE_FOR
 from bridge.decision import SURVEYED_TAG, Situation, effect_for, playbook_of
 from bridge.model import Case, Category, Change, Effect, EffectKind, Outcome, Stage, Status, SurveyWay, Ticket
 from bridge.rules import Playbook, Settings, Survey, SurveyText, inert
-from bridge.rules.notes import SURVEY_PLACEHOLDERS, Note, parse_note
+from bridge.rules.notes import SURVEY_PLACEHOLDERS, Note, break_braces, parse_note
 
 SCALE_MAX = 5  # of our own question
 ASK_STEP, REMIND_STEP = "ask", "remind"
@@ -81,7 +81,9 @@ def remind(case: Case, chance: Chance, situation: Situation) -> Move:
     way = case.asked_by or SurveyWay.LINK
     why = why_not(situation.ticket, situation.rules.settings) or chance.barred
     found = why or ways(playbook_of(case, situation), situation).get(way, "")
-    if isinstance(found, str) or found.on_new_ticket:
+    if isinstance(found, Plan) and found.on_new_ticket:
+        found = f"the ticket is {situation.ticket.status} by now"
+    if isinstance(found, str):
         return Move(reminded, "not_reminded", f"the customer is not reminded: {found}")
     step = f"{REMIND_STEP}:{case.attempt}"
     effect = replace(effect_for(reminded, EffectKind.SURVEY, step, Change(), situation), way=way)
@@ -239,19 +241,18 @@ def category_of(value: int) -> Category:
 
 
 # ------------------------------------------------------------------ the words
-def render(text: SurveyText, case: Case, ticket: Ticket, answer_within: timedelta, link: str) -> str:
-    """Write the question; *link* is "" where the helpdesk adds its own survey. The customer's name is made inert."""
+def render(text: SurveyText, case: Case, ticket: Ticket, last_day: date, link: str) -> str:
+    """Write the question; *link* is "" where the helpdesk adds its own survey. The customer's words are made inert."""
     name = inert(ticket.requester.name, 80) if ticket.requester and ticket.requester.name else None
-    until = (case.asked_at or case.flagged_at) + answer_within
     values = {
         "customer_name": name,
         "customer_first_name": name.split()[0] if name else None,
         "ticket_id": case.ticket_id,
         "ticket_subject": inert(ticket.subject, 200),
         "brand": ticket.brand,
-        "answer_by": f"{until:%Y-%m-%d}",
+        "answer_by": f"{last_day}",
     }
     written = [link if part[0] == "link" else Note((part,)).render(values) for part in text.text.parts]
     if "link" not in text.text.fields and link:
         written.append(f"\n\n{link}")
-    return "".join(written).strip()
+    return break_braces("".join(written)).strip()

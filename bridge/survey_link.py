@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-
-from itsdangerous import BadSignature, URLSafeSerializer
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from bridge.errors import BridgeError
+
+if TYPE_CHECKING:
+    from itsdangerous import URLSafeSerializer
 
 SALT = "recovery-bridge survey"
 
@@ -32,8 +35,14 @@ class SurveyLinks:
     """Makes links to one page, and reads them."""
 
     def __init__(self, key: str, page: str) -> None:
-        self._signer = URLSafeSerializer(key, salt=SALT)
+        self._key = key
         self._page = page.rstrip("/")
+
+    @cached_property
+    def _signer(self) -> URLSafeSerializer:
+        from itsdangerous import URLSafeSerializer  # here, because most runs make no link
+
+        return URLSafeSerializer(self._key, salt=SALT)
 
     def link(self, invitation: Invitation) -> str:
         """Return the address at which an invitation is answered."""
@@ -42,6 +51,8 @@ class SurveyLinks:
 
     def read(self, token: str, now: datetime) -> Invitation:
         """Return what the last part of a link says. Raises BadLinkError if it was altered or has expired."""
+        from itsdangerous import BadSignature
+
         try:
             case_id, attempt, expires = self._signer.loads(token)
         except (BadSignature, ValueError, TypeError) as exc:

@@ -142,10 +142,10 @@ def _questions(rules: Rules, report: Reporter) -> None:
         return
     for name, survey in _surveys(rules):
         if survey.by == "link":
-            advice = "there is no settings.survey_page, where our own question is answered: nobody is asked; add it"
+            advice = "there is no settings.survey_page, where our own question is answered: nobody is asked that way"
             report.warning(_spot(rules, name, "survey", "by"), advice)
         elif survey.by == "auto" and settings.survey_mail == "smtp":
-            advice = "without settings.survey_page whom the helpdesk's own survey cannot reach is not asked; add it"
+            advice = "without settings.survey_page whom the helpdesk's own survey cannot reach is not asked"
             report.warning(document.spot(("settings", "survey_mail")), advice)
 
 

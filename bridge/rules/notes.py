@@ -92,7 +92,7 @@ class Note:
                 filled.append(part)
             else:
                 filled.append(inert(values.get(part[0]) or "", LONGEST_VALUE) or part[1])
-        return _break_braces("".join(filled))
+        return break_braces("".join(filled))
 
 
 def parse_note(text: str, placeholders: Mapping[str, str] = PLACEHOLDERS) -> Note:
@@ -136,7 +136,7 @@ def inert(text: str, limit: int = 500) -> str:
     seen = roughly if roughly.isascii() and roughly.isprintable() else "".join(map(_visible, roughly))
     plain = " ".join(seen.split())
     if _MAY_DO_HARM.search(plain):
-        plain = _break_braces(_BARE_LINK.sub(r"\1[.]", _LINK.sub(r"\1[:]", plain)))
+        plain = break_braces(_BARE_LINK.sub(r"\1[.]", _LINK.sub(r"\1[:]", plain)))
     if len(plain) <= limit and len(roughly) == len(text):
         return plain
     return plain[: max(0, limit - 1)].rstrip() + "\N{HORIZONTAL ELLIPSIS}" if limit > 0 else ""
@@ -148,5 +148,6 @@ def _visible(character: str) -> str:
     return "" if unicodedata.category(character) in ("Cc", "Cf", "Cs") else character
 
 
-def _break_braces(text: str) -> str:
+def break_braces(text: str) -> str:
+    """Return a text in which no helpdesk sees a placeholder of its own."""
     return _TEMPLATE_BRACES.sub(lambda found: f"{found[0]} ", text)

@@ -23,6 +23,7 @@ from bridge.rules.values import (
     AccountUrl,
     Clock,
     Conditions,
+    CountWithin,
     Day,
     Duration,
     Email,
@@ -89,7 +90,6 @@ class TicketFields(Part):
     cause: FieldName | None = None
     remedy: FieldName | None = None
     promised_by: FieldName | None = None  # a date: until when something was promised
-    goodwill_spent: FieldName | None = None  # a number, in the currency of limits.goodwill_per_ticket
 
     @property
     def named(self) -> Mapping[str, str]:
@@ -137,7 +137,7 @@ class Limits(Part):
     recoveries_per_ticket: WholeNumber | None = None
     recoveries_per_customer: RateLimit | None = None
     give_up_after: Duration = timedelta(days=30)  # since a case was flagged, if it is not solved by then
-    surveys_per_customer: RateLimit | None = None
+    surveys_per_customer: RateLimit = CountWithin(1, timedelta(days=30))
     goodwill_per_ticket: MoneyText | None = None
     goodwill_per_customer: MoneyLimit | None = None
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, insert, or_, select, update
 
-from bridge.model import Audit, Case, Change, Decision, Effect, EffectKind, EffectState, Outcome, Stage
+from bridge.model import Audit, Case, Change, Decision, Effect, EffectKind, EffectState, Outcome, Stage, Watched
 from bridge.store.database import Database
 from bridge.store.rows import Counts, RuleCount, Saving, StaleCase
 from bridge.store.tables import OPEN, UNDECIDED, audit, cases, effect, inbox, rating
@@ -26,6 +26,9 @@ _TICKETS = (cases.c.ticket_id, cases.c.work_ticket_id, cases.c.survey_ticket_id)
 LIVE = or_(OPEN, cases.c.outcome != Outcome.DISMISSED)
 _WAITING = select(effect.c.case_id).where(effect.c.state.in_(UNFINISHED), effect.c.kind != EffectKind.ALERT)
 _IDLE = cases.c.case_id.not_in(_WAITING)  # one list for all cases: for each of them alone it takes ten times as long
+_ASKING = (effect.c.kind == EffectKind.SURVEY) & (effect.c.state == EffectState.PLANNED)
+_WRITING = select(effect.c.case_id).where(effect.c.state.in_(UNFINISHED), effect.c.kind != EffectKind.ALERT, ~_ASKING)
+_UNCHANGED = cases.c.case_id.not_in(_WRITING)  # a question may wait all night, and gives the ticket to nobody
 _SEEN = (
     update(cases)
     .where(cases.c.case_id == bindparam("id"), cases.c.version == bindparam("at"))
@@ -112,10 +115,28 @@ class Cases(Database):
             cases.c.account == account, OPEN, cases.c.due_at <= now, _IDLE, order=cases.c.due_at, limit=limit
         )
 
-    def watchable(self, account: str) -> list[Case]:
-        """Return open, confirmed cases that wait for no write: those whose people are worth watching."""
-        confirmed = cases.c.stage != Stage.UNCONFIRMED
-        return self._cases(cases.c.account == account, OPEN, confirmed, _IDLE, order=cases.c.flagged_at)
+    def watchable(self, account: str, known: datetime) -> list[Watched]:
+        """Return the tickets of open, confirmed cases that wait for no write, but perhaps for a question.
+
+        Deeds before *known* are known of those that were confirmed by then. There may be many: no more is read of them
+        than it takes.
+        """
+        carrier = func.coalesce(cases.c.work_ticket_id, cases.c.ticket_id)
+        is_new = and_(cases.c.seen_at.is_(None), cases.c.confirmed_at > known)  # unconfirmed ones are not looked at
+        asked = select(carrier, cases.c.seen_stamp, cases.c.flagged_at, cases.c.seen_at, is_new)
+        asked = asked.where(*_worth_watching(account)).order_by(cases.c.flagged_at, cases.c.case_id)
+        with self._reading() as tx:
+            return [
+                Watched(ticket_id, stamp, max(flagged_at if new else known, flagged_at, seen_at or flagged_at))
+                for ticket_id, stamp, flagged_at, seen_at, new in tx.execute(asked)
+            ]
+
+    def held_by(self, account: str, agent_ids: Collection[str]) -> list[Case]:
+        """Return those cases of `watchable` that these agents have."""
+        if not agent_ids:
+            return []
+        theirs = cases.c.assignee_id.in_(list(agent_ids))
+        return self._cases(*_worth_watching(account), theirs, order=cases.c.flagged_at)
 
     def open_cases_of_incident(self, account: str, incident: str) -> list[Case]:
         """Return the open cases that an incident has made on an account, oldest first."""
@@ -267,6 +288,10 @@ def effect_of(row: Row[Any]) -> Effect:
     change: dict[str, Any] = {name: tuple(value) if name in _TUPLES else value for name, value in row.change.items()}
     found["change"] = Change(**change)
     return Effect(**found)
+
+
+def _worth_watching(account: str) -> tuple[ColumnElement[bool], ...]:
+    return cases.c.account == account, OPEN, cases.c.stage != Stage.UNCONFIRMED, _UNCHANGED
 
 
 def _open_on(account: str, ticket_ids: Sequence[str]) -> ColumnElement[bool]:

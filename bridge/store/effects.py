@@ -132,13 +132,19 @@ class Effects(Database):
             insert_effects(tx, effects, audit.at)
             _give_back(tx, [claim])
 
-    def postpone(self, claim: Claim, not_before: datetime, error: str | None = None) -> None:
-        """Give an effect back as it is, to be claimed again at *not_before*; nothing if the claim is lost."""
+    def postpone(
+        self, claim: Claim, not_before: datetime, error: str | None = None, *, tries: int | None = None
+    ) -> None:
+        """Give an effect back as it is, to be claimed again at *not_before*; nothing if the claim is lost.
+
+        *tries* is how often it has been tried by now, where that was no request.
+        """
         with self._writing() as tx:
             if not _still_ours(tx, [claim]):
                 return
             later = update(effect).where(effect.c.effect_id == claim.effect.effect_id)
-            tx.execute(later.values(not_before=not_before, error=error))
+            counted = {} if tries is None else {"tries": tries}
+            tx.execute(later.values(not_before=not_before, error=error, **counted))
             _give_back(tx, [claim])
 
     def release(self, claims: Sequence[Claim]) -> None:

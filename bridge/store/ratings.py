@@ -164,9 +164,13 @@ class Ratings(Database):
             tx.execute(held.values(why=why, not_before=HELD))
 
     def release_ratings(self, account: str) -> int:
-        """Let the held ratings of an account be decided; returns how many."""
+        """Let the held ratings of an account be decided, each as it was changed last; returns how many."""
         held = (rating.c.account == account, rating.c.outcome.is_(None), rating.c.not_before == HELD)
+        later = rating.alias()
+        same = and_(later.c.account == rating.c.account, later.c.rating_id == rating.c.rating_id)
+        changed = update(rating).where(*held, exists().where(same, later.c.row_id > rating.c.row_id))
         with self._writing() as tx:
+            tx.execute(changed.values(outcome="known", why="the customer changed the rating while it was held"))
             return tx.execute(update(rating).where(*held).values(why=None, not_before=None)).rowcount
 
     def rated_since(self, account: str, since: datetime) -> int:

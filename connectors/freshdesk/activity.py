@@ -137,7 +137,8 @@ def deeds(
     """
     updated_at = moment(row["updated_at"])
     found = [deed for talk in said if (deed := _deed_of(talk))]
-    found += _turns(row, ours)
+    wrote = [deed.at for deed in found if deed.kind is DeedKind.CUSTOMER_WROTE]  # which reopens it
+    found += _turns(row, [at for at in ours if not _is_near(at, wrote)])
     if not _is_explained(row, said, updated_at, ours):
         found.append(Deed(DeedKind.EDITED, updated_at))
     return tuple(sorted((deed for deed in found if deed.at >= since), key=lambda deed: (deed.at, deed.kind)))

@@ -27,20 +27,25 @@ class People:
         self.api = api
         self.tools = tools
         self.out_of_office = frozenset(status.casefold() for status in out_of_office)
+        self._directory: Directory | None = None
 
     def directory(self, *, fresh: bool = False) -> Directory:
         """Return agents, groups and brands, from memory unless too old or *fresh* is asked for."""
+        kept = None if fresh else self._directory
+        if kept and self.tools.now() - kept.read_at <= self.tools.directory_age:
+            return kept
         known = None if fresh else self.tools.memory.recall("directory", self.tools.directory_age)
         if known is None:
             known = self._read(fresh=fresh)
             self.tools.memory.remember("directory", known)
-        return Directory(
+        self._directory = Directory(
             read_at=moment(known["read_at"]),
             agents={row["agent_id"]: _agent(row) for row in known["agents"]},
             groups=known["groups"],
             brands=known["brands"],
             own_id=known.get("own_id"),
         )
+        return self._directory
 
     def brands(self, *, fresh: bool = False) -> dict[str, str]:
         """Return the names of the products by id; Freshdesk's products are what Zendesk calls brands."""

@@ -77,6 +77,8 @@ class Tickets:
                 raise
             read_at = self._read_at()
             return Ticket(ticket_id, Status.DELETED, updated_at=read_at, read_at=read_at)
+        if row.get("requester_id") and not row.get("requester"):  # an archived ticket comes without them
+            row = row | {"requester": self.api.read_if_offered(f"contacts/{row['requester_id']}")}
         return self._ticket(ticket_id, row, Status.ARCHIVED)
 
     def _ticket(self, ticket_id: str, row: dict[str, Any], status: Status | None = None) -> Ticket:

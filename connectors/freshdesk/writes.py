@@ -163,11 +163,11 @@ class Writer:
                 yield answer
                 return
             reopened_at = self.tickets._read_at()
+        yield Sending((write.effect.effect_id,))
         body = self._second_half(write, ticket, reopened_at)
         if isinstance(body, Written):
             yield body
             return
-        yield Sending((write.effect.effect_id,))
         if trouble := self._put_second(write, body):
             yield trouble
             return
@@ -179,18 +179,24 @@ class Writer:
         try:
             row = self.api.read(f"tickets/{ticket_id}", {"include": "stats"})
             now = self.tickets._ticket(ticket_id, row)
-            if now.status is not Status.SOLVED and (touched := self._touched(now, before, row, reopened_at)):
-                return _written(write, Verdict.CONFLICT, f"ticket {ticket_id} was reopened, and then {touched}")
+            holder = before.assignee_id if reopened_at else write.effect.seen_assignee_id  # who held it when solved
+            if now.status is not Status.SOLVED and (touched := self._touched(now, holder, row, reopened_at)):
+                why = (
+                    f"ticket {ticket_id} was reopened to ask again, and then {touched}; nobody was asked, it stays open"
+                )
+                return _written(write, Verdict.REFUSED, why)
         except (HelpdeskError, BadRecord, *UNREADABLE) as exc:
             return _unknown(write, exc, f"ticket {ticket_id} is reopened and not solved again: ")
         change = replace(write.change, reopen=False)
         return self._body(replace(write, ticket=now, change=change), status=RESOLVED)
 
-    def _touched(self, now: Ticket, before: Ticket, row: dict[str, Any], reopened_at: datetime | None) -> str | None:
+    def _touched(
+        self, now: Ticket, holder: str | None, row: dict[str, Any], reopened_at: datetime | None
+    ) -> str | None:
         """Return what happened to a ticket since we reopened it; None for nothing but that."""
         if now.status is not Status.OPEN:
             return f"became {now.status}"
-        if now.assignee_id != before.assignee_id:
+        if now.assignee_id != holder:
             return "got another assignee"
         told = (row.get("stats") or {}).get("reopened_at")
         since = reopened_at or (moment(told) if told else None)
@@ -277,6 +283,7 @@ class Writer:
 
     def _ask_on_new(self, write: Write, ticket_id: str, *, was_there: bool) -> Iterator[News]:
         """Hand over the question: rules for ticket updates do not see the tags with which a ticket begins."""
+        yield Sending((write.effect.effect_id,))
         try:
             ticket = self.tickets.read(ticket_id)
             if SURVEYED_TAG in ticket.tags:
@@ -284,9 +291,7 @@ class Writer:
                 return
             change = replace(write.change, assignee_id=None, group_id=None, unassign=False, priority=None)
             on_new = replace(write, ticket=ticket, change=change)
-            body = self._body(on_new)
-            yield Sending((write.effect.effect_id,))
-            answer = self._put(on_new, body)
+            answer = self._put(on_new, self._body(on_new))
         except (HelpdeskError, BadRecord) as exc:
             yield _unknown(write, exc, "the new ticket is there, the question is not: ", ticket_id)
             return

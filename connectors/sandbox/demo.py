@@ -1,112 +1,102 @@
-"""A made-up week of service recovery on two stand-in helpdesks: what `recovery-bridge demo` tells.
+"""A made-up week of service recovery on two stand-in helpdesks, and what came of it: what `recovery-bridge demo` tells.
 
 The helpdesks are served over HTTP on loopback; the bridge that works on them is the real one, with the shipped rules.
+Who does what stands in demo_cast.py.
 """
 
 from __future__ import annotations
 
 import json
+import random
+import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from bridge.app import App
-from bridge.by_hand import Learned, close
+from bridge.deadlines import STILL_OPEN
 from bridge.model import Audit, Case, Outcome
 from bridge.show import moment, table
+from connectors.sandbox import freshdesk_rules
 from connectors.sandbox.company import Company, company
+from connectors.sandbox.demo_cast import BEFORE, BERLIN, CAST, DAY, END, MINUTE, MONDAY, STORY, WINTER, Event
+from connectors.sandbox.demo_deeds import Scene, joined
+from connectors.sandbox.freshdesk_records import ON_UPDATE
+from connectors.sandbox.outbox import caused_by_programs
 from connectors.sandbox.world import Mail
 
-BERLIN = ZoneInfo("Europe/Berlin")
-WINTER = datetime(2026, 1, 12, 8, 0, tzinfo=UTC)
-MONDAY = datetime(2026, 3, 9, tzinfo=BERLIN)
-END = MONDAY + timedelta(days=4, hours=18)
-MINUTE = timedelta(minutes=1)
-DEFAULT_NEWS = frozenset({"applied", "adopted", "superseded", "waiting", "overdue"})  # told elsewhere, or no news
 Write = Callable[[str], object]
-
-BEFORE = (("acme", "Ana", "Rita Rath"), ("shop", "Cem", "Rita Rath"), ("acme", "Cem", "Otto Ohm"))
-
-# customer -> helpdesk, agent of the ticket, and what is special about the ticket
-CAST: Mapping[str, tuple[str, str, dict[str, Any]]] = {
-    "Mia Maier": ("acme", "Ana", {}),
-    "Tom Tanner": ("shop", "Cem", {}),
-    "Vera Voss": ("acme", "Cem", {"customer_tags": ["vip"]}),
-    "Nils Neu": ("acme", "Ana", {}),
-    "Ole Olsen": ("acme", "Cem", {}),
-    "Pia Pohl": ("shop", "Ana", {}),
-    "Rita Rath": ("acme", "Ana", {}),
-    "Uwe Ufer": ("acme", "Cem", {}),
-    "Lena Lau": ("shop", "Cem", {}),
-    "Bot Bottom": ("acme", "Ana", {"tags": ["spam"]}),
-    "Ida Iden": ("acme", "Ana", {}),
+CRON = 5 * MINUTE  # how often the bridge may run
+REQUEST_SEEN_WITHIN = timedelta(minutes=15)
+TOLD = frozenset(
+    {
+        "flagged", "ended", "escalated", "reminded", "asked", "not_asked", "reminded_customer", "ignored", "stopped",
+        "anonymous", "joined", "held",
+    }
+)  # fmt: skip
+_HTML = re.compile(r"<[^>]*>")
+_NAME = re.compile(r" (?=sr_|cf_|\[)")  # begins the name of what setup made
+NEWS = ("a human gave the ticket", "the helpdesk asked the customer by itself")  # begin what is told, whatever it is
+SURVEY_RULE = {
+    "name": "Survey on request",
+    "performer": {"type": 1},
+    "events": [{"field_name": "tags", "value": "ask"}],
+    "actions": [{"field_name": "send_survey"}],
 }
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that a person does: *who* is a customer of CAST, *deed* a word of `Week.do`."""
-
-    day: int  # Monday is 0
-    hour: float
-    who: str
-    deed: str  # see Week.do
-    words: str | None = None
-    agent: str = ""
-    category: str = "bad"
-
-    @property
-    def at(self) -> datetime:
-        """When it happens."""
-        return MONDAY + timedelta(days=self.day, hours=self.hour)
-
-
-WEEK = (
-    Event(0, 10.5, "Mia Maier", "rates", "I waited five days and it is still broken."),
-    Event(0, 10.8, "Mia Maier", "replies", agent="Ana"),
-    Event(0, 12.0, "Mia Maier", "solves", agent="Ana"),
-    Event(0, 14.0, "Tom Tanner", "rates", "Nobody read what I wrote."),
-    Event(1, 9.5, "Vera Voss", "rates", "Not what I pay for."),
-    Event(1, 9.7, "Vera Voss", "replies", agent="Cem"),
-    Event(1, 9.9, "Mia Maier", "rates", "Thank you for coming back to me!", category="good"),
-    Event(1, 10.2, "Vera Voss", "solves", agent="Cem"),
-    Event(1, 11.0, "Nils Neu", "rates"),
-    Event(1, 11.4, "Nils Neu", "edits", agent="Ana"),
-    Event(1, 15.0, "Ole Olsen", "rates"),
-    Event(1, 15.1, "Ole Olsen", "rates", category="good"),
-    Event(2, 9.2, "Vera Voss", "rates", "Still wrong."),
-    Event(2, 9.9, "Pia Pohl", "leaves", agent="Ana"),
-    Event(2, 10.0, "Pia Pohl", "rates", "Wrong size again."),
-    Event(2, 10.1, "Pia Pohl", "replies", agent="Cem"),
-    Event(2, 13.0, "Rita Rath", "rates", "This is the third time."),
-    Event(2, 13.2, "Rita Rath", "replies", agent="Zoe"),
-    Event(3, 9.5, "Uwe Ufer", "rates_before", "I want a refund."),
-    Event(3, 11.0, "Lena Lau", "rates", "Perfect.", category="good"),
-    Event(3, 13.5, "Bot Bottom", "rates", "Buy my watches"),
-    Event(3, 15.0, "Nils Neu", "gives_up", "no such feature"),
-    Event(4, 10.0, "Ida Iden", "rates", "Too slow."),
-    Event(4, 10.01, "Ida Iden", "takes", agent="Ben"),
-    Event(4, 15.0, "Tom Tanner", "rates_another", "And now this one, too."),
-)
+NEXT = """
+On your own account (README: ten minutes, in shadow mode, which changes nothing):
+  recovery-bridge check                    are the rules sound?
+  recovery-bridge doctor                   may it read and write what it needs, and what could go wrong?
+  recovery-bridge setup --dry-run          what it would install in the helpdesk
+  recovery-bridge run --once, then plan    what it would do now, ticket by ticket
+  recovery-bridge explain TICKET           every rule, with the values it saw; cases, case ID: who has it and why\
+"""
 
 
 @dataclass
 class Week:
-    """The week as it goes by."""
+    """The story as it goes by."""
 
-    firm: Company
-    app: App
-    say: Write
-    tickets: dict[str, str] = field(default_factory=dict)  # customer -> ticket
+    scene: Scene
+    write: Write
+    lines: list[str] = field(default_factory=list)
+    day: date | None = None
     told: int = 0  # audits that were told
+    posted: int = 0  # messages to staff that were told
+    mailed: int = 0  # questions that were told
+    shown: set[str] = field(default_factory=set)  # helpdesks of which a question was shown in full
     runs: int = 0
 
+    @property
+    def firm(self) -> Company:
+        """The company that it is about."""
+        return self.scene.firm
+
+    @property
+    def app(self) -> App:
+        """The bridge beside it."""
+        return self.scene.app
+
+    def say(self, text: str) -> None:
+        """Write a line of the story."""
+        self.lines.append(text)
+        self.write(text)
+
+    def say_at(self, at: datetime, text: str) -> None:
+        """Write what happened at a time, below the heading of its day."""
+        local = at.astimezone(BERLIN)
+        if local.date() != self.day:
+            self.day = local.date()
+            self.say(f"\n{local:%A} {local.day} {local:%B}")
+        self.say(f"  {local:%H:%M}  {text}")
+
+    # -------------------------------------------------------------- time
     def go_to(self, at: datetime) -> None:
         """Let time pass; cron starts the bridge whenever something is due."""
         while (due := self._next_due()) and due < at:
@@ -115,197 +105,227 @@ class Week:
         self._pass_to(at)
 
     def _next_due(self) -> datetime | None:
-        now = self.firm.now()
-        dues = (case.due_at for case in self.app.store.cases(open_only=True) if case.due_at)
-        return min((max(due, now) + MINUTE for due in dues), default=None)
+        """Return when cron next starts a run that has something to do."""
+        store, now, accounts = self.app.store, self.firm.now(), self.app.accounts
+        dues = [case.due_at for case in store.cases(open_only=True) if case.due_at and case.next_step != STILL_OPEN]
+        waiting = (one.effect for account in accounts for one in store.unfinished_effects(account, now))
+        dues.extend(effect.not_before or now for effect in waiting)
+        return max(min(dues), now) + CRON if dues else None
 
     def _pass_to(self, at: datetime) -> None:
         self.firm.pass_time(max(timedelta(), at - self.firm.now()))
 
+    def happen(self, event: Event, at: datetime) -> None:
+        """Let people do something. What customers say is looked at a minute later; what agents do, when it is due."""
+        self.go_to(at)
+        said = self.scene.play(event)
+        self.say_at(self.firm.now(), said)
+        self.say_news()
+        if not event.agent:
+            self.firm.pass_time(MINUTE)
+            self.look()
+        elif event.deed == "requests":
+            self.firm.pass_time(REQUEST_SEEN_WITHIN)
+            self.look()
+
+    # -------------------------------------------------------------- what the bridge does
     def look(self) -> None:
-        """Run the bridge, and say what it decided."""
+        """Run the bridge, and say what it did."""
         self.runs += 1
         self.app.run()
-        audits = self.app.store.audits()
-        for audit in audits[self.told :]:
-            if audit.what not in DEFAULT_NEWS:
-                self.say(f"{_minute(audit.at)}  -> {in_words(self.firm, self.app, audit)}")
-        self.told = len(audits)
+        self.say_news()
 
-    def happen(self, event: Event) -> None:
-        """Let one person do one thing, and the bridge look at it a minute later."""
-        account, agent, details = CAST[event.who]
-        if event.who not in self.tickets or event.deed == "rates_another":
-            self._ask_and_solve(event.who, account, agent, details)
-        ticket_id = self.tickets.get(event.who, "")
-        self.do(event, account, ticket_id)
-        self.say(f"{_clock(self.firm.now())}  {_told(event, account, ticket_id)}")
-        self.firm.pass_time(MINUTE)
-        self.look()
+    def say_news(self) -> None:
+        """Say what the bridge decided since the last time, the first question of each helpdesk, and what staff read."""
+        audits, questions, posted = self.app.store.audits(), self.scene.questions(), self.firm.chat.posted
+        first = [mail for mail in questions[self.mailed :] if mail.desk not in self.shown]
+        news = [one for one in audits[self.told :] if _is_news(one) and (first or one.what != "asked")]
+        for said, together in self._in_words(news).items():
+            customers = joined(sorted(map(self._customer, together)))
+            self.say_at(together[0].at, f"  -> {customers}: {said}")
+        self._show(first)
+        for message in posted[self.posted :]:
+            self.say_at(self.firm.now(), f"  -> in the chat, {message['channel']}: {_in_short(message['text'])}")
+        self.told, self.mailed, self.posted = len(audits), len(questions), len(posted)
 
-    def _ask_and_solve(self, who: str, account: str, agent: str, details: dict[str, Any]) -> None:
-        self.tickets[who] = self.firm.solved_ticket(account, agent, who, takes=2 * MINUTE, **details)
+    def _in_words(self, audits: Iterable[Audit]) -> Mapping[str, Sequence[Audit]]:
+        """Return decisions as sentences with names; those that say the same are told together."""
+        found: dict[str, list[Audit]] = {}
+        for audit in audits:
+            case = self.app.store.case(audit.case_id) if audit.case_id else None
+            said = _named(f"{_beginning(audit, case)}{audit.reason}", self.firm)
+            found.setdefault(said, []).append(audit)
+        return found
 
-    def do(self, event: Event, account: str, ticket_id: str) -> None:
-        """Do what the event says."""
-        desk = self.firm.desks[account]
-        agent = self.firm.agents.get((account, event.agent), "")
-        match event.deed:
-            case "rates" | "rates_another":
-                desk.rate(ticket_id, event.category, event.words)
-            case "rates_before":  # the rating came in, then the ticket was closed
-                desk.rate(ticket_id, event.category, event.words)
-                desk.edit(ticket_id, by=self.firm.agents[account, "Cem"], status="closed")
-            case "replies":
-                desk.reply(ticket_id, agent, "I am sorry. Here is what I can do for you.")
-            case "edits":
-                desk.edit(ticket_id, by=agent, status="pending")
-            case "solves":
-                desk.solve(ticket_id, agent)
-            case "takes":
-                desk.assign(ticket_id, agent, by=agent)
-            case "leaves":
-                desk.remove_agent(agent)
-                self.app.engine.desks[account].directory(fresh=True)
-            case "gives_up":
-                case = self.app.store.open_case_on(account, ticket_id)
-                if case:
-                    learned = Learned(cause=event.words, party="product")
-                    decision = close(case, Outcome.UNFIXABLE, learned, self.firm.now())
-                    self.app.store.save(decision, expected_version=case.version)
+    def _customer(self, audit: Audit) -> str:
+        return self.scene.customer_of(audit.account, audit.ticket_id) or f"{audit.account} {audit.ticket_id}"
+
+    def _show(self, mails: Sequence[Mail]) -> None:
+        """Show what the first customer of a helpdesk reads, without the secret in its link."""
+        self.shown |= {mail.desk for mail in mails}
+        theirs = [mail for mail in mails if mail.to == mails[0].to]
+        for mail in theirs[:1]:
+            self.say(f"           | To: {mail.to}, subject: {mail.subject}")
+        for line in (line for mail in theirs for line in _readable(mail)):
+            self.say(f"           | {line}")
 
 
+# ------------------------------------------------------------------ telling
 def tell(*, seed: int, as_json: bool, write: Write) -> None:
-    """Play the week and write what happened, for people or as one JSON object."""
+    """Play the story and write what happened, for people or as one JSON object."""
     started = time.monotonic()
+    report = play(seed, (lambda _line: None) if as_json else write)
+    report["seconds"] = round(time.monotonic() - started, 1)
+    for line in (json.dumps(report, indent=2, ensure_ascii=False),) if as_json else what_came_of_it(report):
+        write(line)
+
+
+def play(seed: int, write: Write) -> dict[str, Any]:
+    """Play the story, write each line of it as it happens, and return what came of it as JSON values."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="recovery-bridge-demo-"))
         firm = stack.enter_context(company(WINTER, Path(folder), seed=seed))
-        _winter(firm)
-        app = stack.enter_context(firm.bridge())
-        week = Week(firm, app, (lambda _line: None) if as_json else write)
-        report = _play(week)
-    report["seconds"] = round(time.monotonic() - started, 1)
-    if as_json:
-        write(json.dumps(report, indent=2, ensure_ascii=False))
-    else:
-        _say_how_it_stands(report, write)
+        _before(firm)
+        week = Week(Scene(firm, stack.enter_context(firm.bridge())), write)
+        before = _install(week)
+        chance = random.Random(seed)
+        delays = {who: chance.randrange(5) * MINUTE for who in CAST}
+        for at, event in sorted(((one.at + delays[one.customers[0]], one) for one in STORY), key=lambda pair: pair[0]):
+            week.happen(event, at)
+        week.go_to(END)
+        week.look()
+        return _report(week, before)
 
 
-def _winter(firm: Company) -> None:
-    """Let some customers be let down before there was a bridge."""
+def _before(firm: Company) -> None:
+    """Let some customers be let down before there was a bridge; the shop sends surveys when an agent asks for one."""
+    firm.freshdesk.asks_on_solve = False
+    freshdesk_rules.add(firm.freshdesk, ON_UPDATE, SURVEY_RULE)
     for account, agent, customer in BEFORE:
         ticket_id = firm.solved_ticket(account, agent, customer)
         firm.desks[account].rate(ticket_id, "bad", "Disappointing.")
-        firm.pass_time(timedelta(days=6))
+        firm.pass_time(6 * DAY)
 
 
-def _play(week: Week) -> dict[str, Any]:
-    firm, app, say = week.firm, week.app, week.say
+def _install(week: Week) -> dict[str, int]:
+    """Set up both accounts, and let the first run read what was rated before; returns the API calls until then."""
+    firm, app = week.firm, week.app
     week.go_to(MONDAY + timedelta(hours=8))
-    say("Recovery Bridge beside two helpdesks: acme (Zendesk) and shop (Freshdesk), stand-ins served at")
-    say(f"{firm.urls['acme']} and {firm.urls['shop']}. Rules: the shipped rules.yaml, live.\n")
+    week.say("Recovery Bridge beside two helpdesks, stand-ins on this machine: acme (Zendesk) and shop (Freshdesk).")
+    week.say("Rules: the shipped rules.yaml, live. People act at the helpdesks; -> is what the bridge does, and why.")
+    for account, desk in app.engine.desks.items():
+        kinds = Counter(_NAME.split(step.what)[0] for step in desk.setup() if step.state == "created")
+        made = " and ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in kinds.items())
+        week.say(f"recovery-bridge setup, {account}: created {made}, which bring the second question to customers.")
     week.look()
     seen = app.engine.tally.ratings_seen
-    say(f"{_clock(firm.now())}  first run: {seen} ratings of the last 90 days become memory; nobody is written to")
-    before = {account: session.requests_made for account, session in app.sessions.items()}
-    day = -1
-    for event in WEEK:
-        week.go_to(event.at)
-        if event.day != day:
-            say("")
-            day = event.day
-        week.happen(event)
-    week.go_to(END)
-    calls = {account: session.requests_made - before[account] for account, session in app.sessions.items()}
+    week.say_at(firm.now(), f"first run: {seen} ratings of the last 90 days become memory; nobody is written to")
+    return _calls(app)
+
+
+def _report(week: Week, before: Mapping[str, int]) -> dict[str, Any]:
+    firm, app, asked = week.firm, week.app, week.scene.questions()
     return {
-        "tickets": list(_standing(week)),
-        "api_calls": calls,
+        "story": week.lines,
+        "tickets": list(_standing(week.scene)),
+        "outcomes": dict(Counter(str(case.outcome or "open") for case in app.store.cases())),
+        "questions": {desk: len({mail.to for mail in asked if mail.desk == desk}) for desk in firm.desks},
+        "mails_to_customers": len(caused_by_programs(firm.world)),
+        "other_mails_to_customers": len(caused_by_programs(firm.world)) - len(asked),
+        "messages_to_staff": len(firm.chat.posted),
+        "private_notes": sum(e.what == "private_note" and e.actor.startswith("api:") for e in firm.world.ledger),
+        "api_calls": {account: count - before[account] for account, count in _calls(app).items()},
         "runs": week.runs,
-        "mails_to_customers": len(_mails_by_the_bridge(firm)),
         "ended_at": moment(firm.now()),
     }
 
 
-def _mails_by_the_bridge(firm: Company) -> list[Mail]:
-    """Return the mails to customers that left at a moment at which the bridge wrote to that ticket."""
-    wrote = {(e.at, e.desk, e.ticket_id) for e in firm.world.ledger if e.actor.startswith("api:")}
-    return [m for m in firm.world.mails if (m.at, m.desk, m.ticket_id) in wrote and m.to.endswith("@customer.example")]
+def _calls(app: App) -> dict[str, int]:
+    return {account: session.requests_made for account, session in app.sessions.items()}
 
 
-def _told(event: Event, account: str, ticket_id: str) -> str:
-    said = f'"{event.words}"' if event.words else "without a word"
-    ticket = f"{account} ticket {ticket_id}"
-    return {
-        "rates": f"{event.who} rates {ticket} {event.category}, {said}",
-        "rates_another": f"{event.who} rates another one, {ticket}, {event.category}, {said}",
-        "rates_before": f"{event.who} rates {ticket} {event.category}, {said}, and it is closed before anybody looks",
-        "replies": f"{event.agent} writes to {event.who} ({ticket})",
-        "edits": f"{event.agent} sets {ticket} to pending",
-        "solves": f"{event.agent} solves {ticket}",
-        "takes": f"{event.agent} takes {ticket} himself",
-        "leaves": f"{event.agent} leaves the {account}",
-        "gives_up": f"recovery-bridge case close: {ticket} cannot be fixed ({event.words})",
-    }[event.deed]
-
-
-def _clock(at: datetime) -> str:
-    return f"{at.astimezone(BERLIN):%a %d %b %H:%M}"
-
-
-def _minute(at: datetime) -> str:
-    return f"{_clock(at)[-5:]:>16}"
-
-
-def in_words(firm: Company, app: App, audit: Audit) -> str:
-    """Return one decision as a sentence with names."""
-    case = app.store.case(audit.case_id) if audit.case_id else None
-    return _named(f"{_beginning(audit, case)}: {audit.reason}", firm)
+def _is_news(audit: Audit) -> bool:
+    return audit.what in TOLD or audit.reason.startswith(NEWS)
 
 
 def _beginning(audit: Audit, case: Case | None) -> str:
+    """Return what a sentence about a decision begins with, where its reason does not say what was done."""
     if case is None:
-        return audit.what
-    if audit.what == "flagged":
-        return f"case for {case.assignee_id or 'nobody'}, severity {case.severity}"
-    if audit.what == "ended":
-        return f"ended, {case.outcome}"
-    return audit.what
+        return ""
+    owner, outcome = case.assignee_id or "nobody", str(case.outcome).replace("_", " ").upper()
+    return {
+        "flagged": f"a case for {owner}, severity {case.severity}: ",
+        "reminded": f"{owner} is reminded: ",
+        "escalated": f"goes to {owner}: ",
+        "ended": f"{outcome}: ",
+    }.get(audit.what, "")
 
 
 def _named(text: str, firm: Company) -> str:
     """Write names for the ids of agents and groups."""
-    ids = {key: name for (_, name), key in {**firm.agents, **firm.groups}.items()}
-    for key, name in ids.items():
+    for (_, name), key in {**firm.agents, **firm.groups}.items():
         text = text.replace(f"agent {key}", name).replace(key, name)
     return text
 
 
-def _say_how_it_stands(report: dict[str, Any], say: Write) -> None:
-    say("\nWhat each ticket looks like on Friday evening, read from the helpdesks:\n")
-    headings = ["helpdesk", "ticket", "customer", "status", "assignee", "priority", "tags", "recovery"]
-    say(table(headings, [list(row.values()) for row in report["tickets"]]))
-    calls = ", ".join(f"{account} {count}" for account, count in report["api_calls"].items())
-    say(f"\nAPI calls of the whole week, with {report['runs']} runs: {calls}.")
-    say(f"Mails to customers that the bridge caused: {report['mails_to_customers']}. Time: {report['seconds']} s.")
+def _readable(mail: Mail) -> list[str]:
+    """Return the lines of a mail as its reader sees them."""
+    text = mail.text.replace(mail.link, f"{mail.link.rpartition('/')[0]}/...") if mail.link else mail.text
+    return [line for line in _HTML.sub("", text).splitlines() if line.strip()]
 
 
-def _standing(week: Week) -> Iterator[dict[str, str]]:
+def _in_short(text: str) -> str:
+    """Return a message to staff on one line: of a list its heading and the tickets."""
+    heading, *rows = text.split("\n- ")
+    if rows:
+        return f"{heading.splitlines()[-1]} {', '.join(sorted(row.split(',')[0].split()[-1] for row in rows))}"
+    lines = text.splitlines()
+    return f"{lines[1].split(', severity')[0]}: {lines[-1]}"
+
+
+# ------------------------------------------------------------------ the end
+def what_came_of_it(report: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines that end the story: each ticket as it is now, what was counted, and what to do next."""
+    yield "\nWhat each ticket looks like now, read from the helpdesks:\n"
+    headings = ["helpdesk", "ticket", "customer", "status", "assignee", "priority", "tags sr_", "recovery", "cause"]
+    yield table(headings, [list(row.values()) for row in report["tickets"]])
+    ends = ", ".join(f"{report['outcomes'].get(str(one), 0)} {one}".replace("_", " ") for one in Outcome)
+    asked, calls = report["questions"], ", ".join(f"{name} {count}" for name, count in report["api_calls"].items())
+    yield f"\n{sum(report['outcomes'].values())} cases: {ends}."
+    yield (
+        f"Customers asked again: {asked['acme']} by our own question, {asked['shop']} by the helpdesk's survey. "
+        f"Other mails to customers that the bridge caused: {report['other_mails_to_customers']}."
+    )
+    yield (
+        f"Messages to staff: {report['messages_to_staff']}; private notes: {report['private_notes']}. "
+        f"API calls in {report['runs']} runs: {calls}. Time: {report['seconds']} s."
+    )
+    yield NEXT
+
+
+def _standing(scene: Scene) -> Iterator[dict[str, str]]:
     """Read each ticket, and the follow-up ticket that carries its recovery where there is one."""
-    for who, ticket_id in week.tickets.items():
-        account = CAST[who][0]
-        stored = week.app.store.ratings_of_ticket(account, ticket_id)
-        case = next((found for one in stored if one.case_id and (found := week.app.store.case(one.case_id))), None)
+    store, desks = scene.app.store, scene.app.engine.desks
+    for who, ticket_id in scene.tickets.items():
+        account = CAST[who].account
+        stored = store.ratings_of_ticket(account, ticket_id)
+        case = next((found for one in stored if one.case_id and (found := store.case(one.case_id))), None)
         carrier = case.carrier_id if case and case.ticket_id == ticket_id else ticket_id
-        ticket = week.app.engine.desks[account].tickets([carrier])[carrier]
+        ticket = desks[account].tickets([carrier])[carrier]
         outcomes = [one.outcome or "pending" for one in stored]
         yield {
             "helpdesk": account,
             "ticket": ticket_id if carrier == ticket_id else f"{ticket_id} -> {carrier}",
             "customer": who,
             "status": str(ticket.status),
-            "assignee": _named(ticket.assignee_id or "nobody", week.firm),
+            "assignee": _named(ticket.assignee_id or "nobody", scene.firm),
             "priority": ticket.priority or "",
-            "tags": " ".join(tag for tag in ticket.tags if not tag.startswith("sr_ref_")),
+            "tags": " ".join(_known(ticket.tags)),
             "recovery": str(case.outcome or case.stage) if case else ", ".join(outcomes) or "not read",
+            "cause": (case.cause or "") if case else "",
         }
+
+
+def _known(tags: Iterable[str]) -> Iterator[str]:
+    """Yield the tags of ours that reports are made of, without what all of them begin with."""
+    return (tag.removeprefix("sr_") for tag in tags if tag.startswith("sr_") and not tag.startswith("sr_ref_"))

@@ -14,10 +14,12 @@ from bridge.connector import Asking, Tools
 from bridge.errors import CredentialsRefused, NotFound, Refused, Unreachable
 from bridge.http import BridgeSession
 from bridge.model import Ticket
+from connectors.zendesk.activity import rows_since
 from connectors.zendesk.csat import RESPONSES, Csat
 from connectors.zendesk.pages import PAGED, read_all, record
 from connectors.zendesk.people import BRAND_HOSTS
 from connectors.zendesk.question import MAIL_TITLE, RATE_TITLE, Installed, Record, installed
+from connectors.zendesk.tickets import TICKETS
 
 AUTOMATIONS = "/api/v2/automations"
 SETTINGS = "/api/v2/account/settings"
@@ -96,14 +98,23 @@ class Asker:
 
     # -------------------------------------------------------------- what Zendesk offered, and offers
     def asked_since(self, ticket_id: str, since: datetime) -> datetime | None:
-        """Return when a new survey was first offered on this ticket; legacy ratings do not tell."""
+        """Return when a survey or legacy rating was first offered on this ticket, at or after *since*."""
         if not self._csat.uses_surveys():
-            return None
+            return self._rating_asked_since(ticket_id, since)
         start = int(since.timestamp() * 1000)
         params = {**PAGED, "filter[subject_zrns]": f"zen:ticket:{ticket_id}", "filter[created_at_start]": start}
         offers = list(read_all(self._http, RESPONSES, "survey_responses", params))
         now = self._http.helpdesk_time or self._tools.now()
         return min((offered_at(str(row.get("id")), since, now) for row in offers), default=None)
+
+    def _rating_asked_since(self, ticket_id: str, since: datetime) -> datetime | None:
+        """Return when a legacy rating was offered, as an automation of the account does on a follow-up ticket.
+
+        None without the global scope `read`, which audits need. UNVERIFIED how audits name it: as conditions do.
+        """
+        audits = allowed(lambda: list(rows_since(self._http, f"{TICKETS}/{ticket_id}/audits", "audits", since)))
+        offers = (audit for audit in audits or () if any(map(_offers_rating, audit.get("events") or ())))
+        return min((datetime.fromisoformat(audit["created_at"]) for audit in offers), default=None)
 
     def survey_link(self, ticket: Ticket, language: str | None) -> str:
         """Offer the new survey to the requester and return its address. Raises Refused with the reason."""
@@ -191,6 +202,10 @@ def spares_ours(rule: Record) -> bool:
 def wanted(rule: Record) -> Iterator[Record]:
     """Yield the conditions that must all hold."""
     yield from (rule.get("conditions") or {}).get("all") or ()
+
+
+def _offers_rating(event: Mapping[str, Any]) -> bool:
+    return event.get("field_name") == "satisfaction_score" and event.get("value") == "offered"
 
 
 def offered_at(response_id: str, since: datetime, now: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""Zendesk: what an answer to a write means. Pure: no call is made here.
+"""Zendesk: what an answer to a write means, or the history of its ticket. Pure: no call is made here.
 
 Source: recorded answers and the OpenAPI file (job statuses), read 2026-11-21; the words are English in every account.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bridge.errors import Conflict, CredentialsRefused, HelpdeskError, NotFound, Refused, Throttled
 from bridge.model import EffectKind, Verdict, Write, Written
+from connectors.zendesk.bodies import HALF_TAG, METADATA, mark_of
 
 _WORDS = (  # narrow, because an account's own fields may be called "Date closed" or "Customer group"
     (re.compile(r"conflict", re.I), Verdict.CONFLICT),
@@ -28,6 +29,20 @@ def row_verdict(row: Mapping[str, Any]) -> tuple[Verdict, str]:
         return Verdict.APPLIED, ""
     said = " ".join(_text(row.get(name)) for name in ("error", "description", "details", "errors"))
     return _verdict_of(said), _inert(said)
+
+
+def was_asked(audits: Sequence[Mapping[str, Any]], write: Write) -> bool:
+    """Tell from a ticket's history, oldest first, if the question of this write stood on it and was not taken back."""
+    mark, is_there = mark_of(write), False
+    for audit in audits:
+        ours = ((audit.get("metadata") or {}).get("custom") or {}).get(METADATA) == write.effect.marker
+        for event in audit.get("events") or ():
+            tags, before = event.get("value") or (), event.get("previous_value") or ()
+            if mark in tags and HALF_TAG not in tags:  # the first of two updates does not carry it yet
+                is_there = True
+            elif mark in before and mark not in tags and ours:
+                is_there = False
+    return is_there
 
 
 def failed(write: Write, exc: HelpdeskError) -> Written:

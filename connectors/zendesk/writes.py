@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bridge.connector import Tools
@@ -35,16 +35,18 @@ from connectors.zendesk.bodies import (
 from connectors.zendesk.pages import record
 from connectors.zendesk.question import ASK_TAGS, SURVEYED_TAG, TEXT_FIELD
 from connectors.zendesk.tickets import TICKETS
-from connectors.zendesk.verdicts import failed, row_verdict, unknown
+from connectors.zendesk.verdicts import failed, row_verdict, unknown, was_asked
 
 UPDATE_MANY = "/api/v2/tickets/update_many"
 JOBS = "/api/v2/job_statuses"
 BATCH = 100
 JOB_WITHIN = 60.0  # seconds that we wait for a job before a later run follows it
 MAILED_WITHIN = 10.0  # seconds from the update to the mail that it sets off: UNVERIFIED
+_EVER = datetime.min.replace(tzinfo=UTC)
 _POLL_FIRST, _POLL_MOST = 0.2, 2.0  # seconds between two looks at a job
 _NOT_TAKEN = "no trigger mailed the question; run recovery-bridge setup"
 _UNASKED = "the question did not leave yet, and is needed again"
+_NOT_TWICE = "nobody can tell whether the question arrived; it is not asked twice"
 _TOUCHED = "somebody worked on the ticket after we reopened it; it is left as it is"
 
 log = logging.getLogger("bridge.connectors.zendesk")
@@ -67,7 +69,7 @@ class Writes:
             if mark_of(write) in write.ticket.tags:
                 yield from self._found(write)
             elif _asks(write) and write.question is None:
-                yield Written(write.effect.effect_id, Verdict.CONFLICT, _UNASKED)
+                yield Written(write.effect.effect_id, Verdict.REFUSED, _UNASKED)
             elif write.effect.kind is EffectKind.FOLLOW_UP:
                 yield from self._follow_up(write)
             elif write.question or write.change.solve_again:
@@ -106,6 +108,7 @@ class Writes:
         if HALF_TAG in tags:
             yield from self._resume(write)
         elif _asks(write) and tags & ASK_TAGS:
+            yield Sending((write.effect.effect_id,))
             yield self._take_back(write, write.ticket.ticket_id)
         else:
             if _asks(write):
@@ -118,6 +121,9 @@ class Writes:
         field = self._field(write)
         if write.question and field is None:
             yield self._no_field(write)
+            return
+        if write.question and write.repeat and SURVEYED_TAG in write.ticket.tags and self._was_asked(write):
+            yield Written(write.effect.effect_id, Verdict.REFUSED, _NOT_TWICE)
             return
         yield Sending((write.effect.effect_id,))
         if not (write.change.solve_again and write.ticket.status is Status.SOLVED):
@@ -145,10 +151,10 @@ class Writes:
     def _resume(self, write: Write) -> Iterator[News]:
         """Go on where an earlier run reopened a ticket to solve it again, if nobody touched it since."""
         ticket = write.ticket
-        if _asks(write) and write.question is None:
-            yield Written(write.effect.effect_id, Verdict.CONFLICT, _UNASKED)
-        elif ticket.status in (Status.SOLVED, Status.CLOSED) or not self._is_untouched(write):
+        if ticket.status in (Status.SOLVED, Status.CLOSED) or not self._is_untouched(write):
             yield Written(write.effect.effect_id, Verdict.REFUSED, _TOUCHED)
+        elif _asks(write) and write.question is None:
+            yield Written(write.effect.effect_id, Verdict.REFUSED, _UNASKED)
         elif write.question and self._field(write) is None:
             yield self._no_field(write)
         else:
@@ -158,18 +164,25 @@ class Writes:
 
     def _is_untouched(self, write: Write) -> bool:
         """True if the newest audit of a ticket is that of our first update; False also where we may not read it."""
-        ticket = write.ticket
-        path, since = f"{_path(ticket.ticket_id)}/audits", ticket.updated_at - timedelta(seconds=5)
+        audits = self._audits(write, write.ticket.updated_at - timedelta(seconds=5)) or [{}]
+        return any(mark_of(write) in (event.get("value") or ()) for event in audits[-1].get("events") or ())
+
+    def _was_asked(self, write: Write) -> bool:
+        """True if this question stood on the ticket and was not taken back; True also where we may not read that."""
+        audits = self._audits(write, _EVER)
+        return audits is None or was_asked(audits, write)
+
+    def _audits(self, write: Write, since: datetime) -> list[Row] | None:
+        """Return the history of a ticket, oldest first; None where we may not read it."""
         try:
-            audits = list(rows_since(self._http, path, "audits", since))
+            audits = list(rows_since(self._http, f"{_path(write.ticket.ticket_id)}/audits", "audits", since))
         except NotFound:
-            return False
+            return None
         except CredentialsRefused as exc:
             if exc.status != 403:
                 raise
-            return False
-        newest = max(audits, key=lambda audit: (str(audit.get("created_at")), audit.get("id")), default={})
-        return any(mark_of(write) in (event.get("value") or ()) for event in newest.get("events") or ())
+            return None
+        return sorted(audits, key=lambda audit: (str(audit.get("created_at")), audit.get("id")))
 
     def _landed(self, write: Write, row: Row | Written, new_id: str | None = None) -> Written:
         """Tell what became of an update or of a new ticket; a question still there was taken by no trigger."""
@@ -192,7 +205,8 @@ class Writes:
             if not ASK_TAGS & set(_tags(row)):
                 self._mailed.append((ticket_id, write.effect.marker))
                 return Written(write.effect.effect_id, Verdict.APPLIED, ticket_id=new_id)
-            self._http.write("PUT", path, {"ticket": take_back_body(write, row, field)})
+            if row.get("status") != "closed":  # nothing can be taken off a closed one, nor will a trigger run there
+                self._http.write("PUT", path, {"ticket": take_back_body(write, row, field)})
         except HelpdeskError as exc:
             return unknown(write, f"{type(exc).__name__} when looking whether the question was mailed")
         self._asker.forget()
@@ -267,8 +281,8 @@ class Writes:
 
     # -------------------------------------------------------------- follow-up tickets
     def _follow_up(self, write: Write) -> Iterator[News]:
-        if write.repeat and (adopted := self._existing(write)):
-            yield adopted
+        if write.repeat and (made := self._existing(write)):
+            yield from self._continued(write, made)
             return
         field = self._field(write)
         if write.question and field is None:
@@ -279,7 +293,7 @@ class Writes:
         try:
             answer = self._http.write("POST", TICKETS, body, headers=key)
         except HelpdeskError as exc:
-            yield self._not_created(write, exc)
+            yield from self._not_created(write, exc)
             return
         ticket = answer.get("ticket") if isinstance(answer, Mapping) else None
         if isinstance(ticket, Mapping) and ticket.get("external_id") == write.effect.marker and ticket.get("id"):
@@ -287,34 +301,38 @@ class Writes:
         else:
             yield unknown(write, "the answer does not show our new ticket")
 
-    def _not_created(self, write: Write, exc: HelpdeskError) -> Written:
-        if not (isinstance(exc, Refused) and exc.says("Idempotent")):
-            return failed(write, exc)
-        try:  # the key was used with another body: the ticket was created by an earlier try
-            return self._existing(write) or failed(write, exc)
-        except HelpdeskError as trouble:
-            return unknown(write, str(trouble))
+    def _not_created(self, write: Write, exc: HelpdeskError) -> Iterator[News]:
+        made = None
+        if isinstance(exc, Refused) and exc.says("Idempotent"):
+            try:  # the key was used with another body: the ticket was created by an earlier try
+                made = self._existing(write)
+            except HelpdeskError as trouble:
+                yield unknown(write, str(trouble))
+                return
+        if made:
+            yield from self._continued(write, made)
+        else:
+            yield failed(write, exc)
 
-    def _existing(self, write: Write) -> Written | None:
+    def _existing(self, write: Write) -> Row | None:
         """Look for the follow-up ticket of an earlier try."""
         marker = write.effect.marker
         found = self._http.read(TICKETS, {"external_id": marker, "support_type_scope": "all"})
-        for ticket in (found.get("tickets") if isinstance(found, Mapping) else None) or ():
-            if ticket.get("external_id") == marker:
-                return self._continued(write, ticket, str(ticket["id"]))
-        return None
+        tickets = (found.get("tickets") if isinstance(found, Mapping) else None) or ()
+        return next((ticket for ticket in tickets if ticket.get("external_id") == marker), None)
 
-    def _continued(self, write: Write, row: Row, new_id: str) -> Written:
+    def _continued(self, write: Write, row: Row) -> Iterator[News]:
         """Tell what became of a follow-up ticket that was made before, and of the question on it."""
-        tags = set(_tags(row))
+        tags, new_id, effect_id = set(_tags(row)), str(row["id"]), write.effect.effect_id
         if _asks(write) and tags & ASK_TAGS:
-            return self._take_back(write, new_id, new_id)
-        if _asks(write) and mark_of(write) not in tags:
-            return Written(write.effect.effect_id, Verdict.REFUSED, _NOT_TAKEN, ticket_id=new_id)
-        if _asks(write):
-            self._mailed.append((new_id, write.effect.marker))
-        why = "the follow-up ticket exists already"
-        return Written(write.effect.effect_id, Verdict.ADOPTED, why, ticket_id=new_id)
+            yield Sending((effect_id,))
+            yield self._take_back(write, new_id, new_id)
+        elif _asks(write) and mark_of(write) not in tags:
+            yield Written(effect_id, Verdict.REFUSED, _NOT_TAKEN, ticket_id=new_id)
+        else:
+            if _asks(write):
+                self._mailed.append((new_id, write.effect.marker))
+            yield Written(effect_id, Verdict.ADOPTED, "the follow-up ticket exists already", ticket_id=new_id)
 
 
 def _asks(write: Write) -> bool:

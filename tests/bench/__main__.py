@@ -6,7 +6,7 @@ import logging
 import platform
 import time
 
-from tests.bench import calls, deciding, history, processes
+from tests.bench import calls, deciding, history, open_cases, processes, recoveries
 from tests.bench.table import WIDTH
 
 
@@ -15,7 +15,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     begun, rows = time.monotonic(), []
     print(f"Recovery Bridge on Python {platform.python_version()}, {platform.machine()}, medians unless said otherwise")
-    for part in (processes, deciding, history, calls):  # what is timed comes first; counting can wait
+    for part in (processes, deciding, open_cases, history, calls, recoveries):  # what is timed comes first; counting can wait
         for chapter in part.measure():
             print("-" * WIDTH, chapter, sep="\n", flush=True)
             rows += chapter.rows

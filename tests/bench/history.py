@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.bench.stand_in import SECRETS, stand_ins
-from tests.bench.table import Chapter, Row, middle
+from tests.bench.table import Chapter, Row, middle, peak_mb
 
 MANY, SOME, FEW = 100_000, 20_000, 10_000
 ROUNDS = 3
@@ -113,14 +112,7 @@ def main(who: str, vendor: str, url: str, folder: str) -> None:
     rows = next(steps)
     found: dict[str, Any] = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
     steps.close()
-    print(json.dumps(found | {"rows": rows, "peak_mb": _peak_mb()}))
-
-
-def _peak_mb() -> float:
-    """Return the peak of this process alone: ru_maxrss also knows the parent that it was forked from."""
-    status = Path(f"/proc/{os.getpid()}/status").read_text(encoding="ascii")
-    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(kilobytes) / 1024
+    print(json.dumps(found | {"rows": rows, "peak_mb": peak_mb()}))
 
 
 if __name__ == "__main__":

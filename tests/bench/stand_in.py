@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 from connectors.sandbox.company import API_KEY, STAFF
 from connectors.sandbox.freshdesk import FreshdeskDesk
@@ -31,8 +32,14 @@ SECRETS = {
 @contextmanager
 def stand_ins(ratings: int) -> Iterator[dict[str, str]]:
     """Run both stand-ins in another process; gives their addresses by the names of their accounts."""
-    command = [sys.executable, "-m", "tests.bench.stand_in", str(ratings)]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with another_process("tests.bench.stand_in", str(ratings)) as urls:
+        yield urls
+
+
+@contextmanager
+def another_process(*command: str) -> Iterator[Any]:
+    """Run a module that calls `serve_both`; gives what it says."""
+    child = subprocess.Popen([sys.executable, "-m", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdin and child.stdout
     try:
         yield json.loads(child.stdout.readline())
@@ -56,8 +63,13 @@ def main(ratings: int) -> None:
         world.clock.advance(-NEWEST)
         freshdesk.add_ratings_in_bulk(ratings, tickets=min(ratings, 1000), within=SPREAD)
         world.clock.advance(NEWEST)
+    serve_both(zendesk, freshdesk)
+
+
+def serve_both(zendesk: ZendeskDesk, freshdesk: FreshdeskDesk, **said: Any) -> None:
+    """Serve until standard input ends; says the addresses by the names of the accounts, and what else there is."""
     with serve(zendesk) as zendesk_url, serve(freshdesk) as freshdesk_url:
-        print(json.dumps({"acme": zendesk_url, "shop": freshdesk_url}), flush=True)
+        print(json.dumps({"acme": zendesk_url, "shop": freshdesk_url, **said}), flush=True)
         sys.stdin.read()
 
 

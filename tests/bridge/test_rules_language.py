@@ -646,7 +646,7 @@ def test_the_settings_say_who_mails_and_what_may_be_overwritten() -> None:
 
 
 def test_the_fields_that_agents_fill_and_the_tags_of_the_goodwill_table_are_needed() -> None:
-    settings = "settings: {ticket_fields: {cause: 360001234567, goodwill_spent: cf_goodwill}}\n"
+    settings = "settings: {ticket_fields: {cause: 360001234567, remedy: cf_goodwill}}\n"
 
     needs = rules_of(FILE + settings + GOODWILL).needs()
 

@@ -195,7 +195,7 @@ LIVE = "settings: {surveys: everyone, %s}\n"
 @pytest.mark.parametrize(
     ("key", "settings", "at", "words"),
     [
-        ("survey: {after: 2d, by: link}", "mode: live", "link", "nobody is asked; add it"),
+        ("survey: {after: 2d, by: link}", "mode: live", "link", "nobody is asked that way"),
         (ASKS, "survey_mail: smtp", "smtp", "whom the helpdesk's own survey cannot reach is not asked"),
     ],
 )

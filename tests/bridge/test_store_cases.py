@@ -300,7 +300,7 @@ def test_an_alert_that_is_held_back_stops_neither_deadlines_nor_watching(store: 
     store.save(decision(replace(CASE, due_at=NOW), alert))
 
     assert [case.case_id for case in store.due_cases("acme", NOW, 9)] == ["k1"]
-    assert [case.case_id for case in store.watchable("acme")] == ["k1"]
+    assert [one.ticket_id for one in store.watchable("acme", NOW)] == [CASE.ticket_id]
 
 
 def test_confirmed_open_cases_that_wait_for_no_write_are_watched(store: Store) -> None:
@@ -309,7 +309,29 @@ def test_confirmed_open_cases_that_wait_for_no_write_are_watched(store: Store) -
     store.save(decision(other(3), replace(EFFECT, case_id="k3")))
     store.save(decision(replace(ENDED, case_id="k4", ticket_id="t4")))
 
-    assert [case.case_id for case in store.watchable("acme")] == ["k1"]
+    assert [one.ticket_id for one in store.watchable("acme", NOW)] == [other(1).ticket_id]
+
+
+def test_what_people_did_while_a_rating_was_unconfirmed_is_still_looked_at(store: Store) -> None:
+    store.save(decision(other(1, flagged_at=NOW - HOUR, confirmed_at=NOW)))
+
+    assert [one.since for one in store.watchable("acme", NOW - timedelta(minutes=2))] == [NOW - HOUR]
+
+
+def test_deeds_are_looked_for_since_the_last_look_at_a_ticket_or_at_all(store: Store) -> None:
+    store.save(decision(replace(CASE, flagged_at=NOW - 3 * HOUR, seen_at=NOW - HOUR)))
+
+    assert [one.since for one in store.watchable("acme", NOW)] == [NOW]
+    assert [one.since for one in store.watchable("acme", NOW - 2 * HOUR)] == [NOW - HOUR]
+
+
+def test_the_cases_of_some_agents_are_found_unless_they_wait_for_a_write(store: Store) -> None:
+    store.save(decision(other(1, assignee_id="gone")))
+    store.save(decision(other(2, assignee_id="here")))
+    store.save(decision(other(3, assignee_id="gone"), replace(EFFECT, case_id="k3")))
+
+    assert [case.case_id for case in store.held_by("acme", ["gone"])] == ["k1"]
+    assert store.held_by("acme", []) == []
 
 
 def test_looks_are_recorded_together_but_not_on_cases_that_moved(store: Store) -> None:

@@ -57,6 +57,7 @@ rules:
   - {name: Asked, when: {rating: bad}, playbook: asked}
 """
 SOLVED_AT = NOW + HOUR
+LAST_DAY = (NOW + 7 * DAY).date()
 ASK_TIME = SOLVED_AT + 2 * DAY
 FOUR_DAYS = Asking(closes_after=4 * DAY)
 IN_A_WEEK = Asking(closes_after=9 * DAY)
@@ -80,7 +81,8 @@ def at(moment: datetime, of: Rules, on: Ticket | None = None, asking: Asking | N
 def solved(of: Rules, **changes: Any) -> Case:
     opened = open_case(rating(), rule("Asked", of), ANA, "mia", at(NOW, of)).case
     assert opened is not None
-    return replace(opened, stage=Stage.SOLVED, solved_at=SOLVED_AT, contacted_at=NOW, **changes)
+    found = replace(opened, stage=Stage.SOLVED, solved_at=SOLVED_AT, contacted_at=NOW, **changes)
+    return due(found, at(SOLVED_AT, of))
 
 
 def asked(
@@ -124,7 +126,7 @@ SURVEY = Survey(after="2d", answer_within="7d")  # type: ignore[arg-type]
         (4 * DAY, "03-09 12:00", "03-11 10:00"),
         (3 * DAY, "03-09 13:00", "03-11 13:00"),  # earlier than a day after would be too early: as planned
         (2 * DAY, "03-09 10:00", "03-11 10:00"),  # no time would do: as planned
-        (4 * DAY, "03-09 23:30", "03-11 21:00"),  # before the quiet hours, because after them it is too late
+        (4 * DAY, "03-09 23:30", "03-11 19:00"),  # well before the quiet hours, because after them it is too late
         (None, "03-09 22:00", "03-12 08:00"),
         (None, "03-28 07:59", "03-30 08:00"),  # over the change of the clock
     ],
@@ -406,7 +408,7 @@ def test_a_ticket_that_closed_under_the_question_is_asked_about_in_another_way()
 def test_the_built_in_words_carry_the_link_and_an_inert_name() -> None:
     on = ticket(requester=replace(MIA, name="{{ticket.id}} https://evil.example"))
 
-    text = render(BUILT_IN, solved(rules()), on, 7 * DAY, "https://r.example/survey/abc")
+    text = render(BUILT_IN, solved(rules()), on, LAST_DAY, "https://r.example/survey/abc")
 
     assert "\nhttps://r.example/survey/abc\n" in text
     assert "{{" not in text
@@ -416,6 +418,6 @@ def test_the_built_in_words_carry_the_link_and_an_inert_name() -> None:
 def test_a_text_without_a_place_for_the_link_has_it_at_the_end() -> None:
     words = SurveyText.model_construct(subject="?", text=parse_note("All right, {customer_name}?", SURVEY_PLACEHOLDERS))
 
-    text = render(words, solved(rules()), ticket(), 7 * DAY, "https://r.example/s")
+    text = render(words, solved(rules()), ticket(), LAST_DAY, "https://r.example/s")
 
     assert text == "All right, Mia Maier?\n\nhttps://r.example/s"

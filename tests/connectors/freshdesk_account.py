@@ -62,7 +62,8 @@ def write_of(
     effect_id: str = "e1",
 ) -> Write:
     """An effect with the id `e1` on its way to the ticket."""
-    effect = Effect(effect_id, "c1", "shop", ticket.ticket_id, kind, "flag", change=change)
+    holder = ticket.assignee_id
+    effect = Effect(effect_id, "c1", "shop", ticket.ticket_id, kind, "flag", change=change, seen_assignee_id=holder)
     return Write(effect, ticket, change, repeat, question)
 
 

@@ -17,8 +17,8 @@ import pytest
 from memory import DictMemory
 
 from bridge.app import load_connector
-from bridge.connector import Connector, Finding, Level, Secret, Tools
-from bridge.errors import CredentialsRefused, HelpdeskError, NotFound, SettingsError, Throttled
+from bridge.connector import Connector, Finding, Level, Needs, Secret, Tools
+from bridge.errors import CredentialsRefused, HelpdeskError, NotFound, Refused, SettingsError, Throttled
 from bridge.http import BridgeSession, Budget
 from bridge.model import (
     Category,
@@ -26,16 +26,20 @@ from bridge.model import (
     Directory,
     Effect,
     EffectKind,
+    Question,
     Rating,
     Sending,
     Status,
+    SurveyWay,
     Ticket,
     Verdict,
     Write,
     Written,
 )
 from bridge.settings import connector_names
+from connectors.sandbox import freshdesk_rules
 from connectors.sandbox.freshdesk import FreshdeskDesk
+from connectors.sandbox.freshdesk_records import ON_UPDATE
 from connectors.sandbox.server import serve
 from connectors.sandbox.world import Fault, World
 from connectors.sandbox.wsgi import Refusal
@@ -53,10 +57,17 @@ class Speaker:
     desk: Callable[[World], Any]
     secrets: dict[str, str]
     lock: Callable[[Any, str], None]
+    may_ask: Callable[[Any], None] = lambda desk: None  # lets the account ask on request, and not by itself
 
 
 def close(desk: Any, ticket_id: str) -> None:
     desk.edit(ticket_id, by=desk.owner_id, status="closed")
+
+
+def ask_on_request(desk: Any) -> None:
+    desk.asks_on_solve = False
+    survey = {"events": [{"field_name": "tags", "value": "ask"}], "actions": [{"field_name": "send_survey"}]}
+    freshdesk_rules.add(desk, ON_UPDATE, {"name": "Survey on request", "performer": {"type": 1}, **survey})
 
 
 def archive(desk: Any, ticket_id: str) -> None:
@@ -73,6 +84,7 @@ DESKS = {  # the file in connectors/ -> who speaks for it
         lambda world: FreshdeskDesk(world, api_key="sandbox-key", rate_limit=0),
         {"api_key": "sandbox-key"},
         archive,
+        ask_on_request,
     ),
 }
 
@@ -98,6 +110,7 @@ class Office:
         self.ben = desk.add_agent("Ben", "ben@example.com", [self.night])
         self.mia = desk.add_customer("Mia Maier", "mia@customer.example")
         self.sessions: list[BridgeSession] = []
+        self.needs = Needs()
         self.connector = self.connect()
 
     def connect(self, **secrets: str) -> Connector:
@@ -107,7 +120,7 @@ class Office:
         budget.limit = 100_000
         session = BridgeSession("account", self.url, budget, sleep=lambda seconds: None)
         self.sessions.append(session)
-        tools = Tools(session, self.memory, self.desk.world.clock.now, lambda seconds: None)
+        tools = Tools(session, self.memory, self.desk.world.clock.now, lambda seconds: None, self.needs)
         config = module.Config("account", self.url, **{key: Secret(text) for key, text in given.items()})
         found: Connector = module.connect(config, tools)
         return found
@@ -779,6 +792,144 @@ def test_setup_can_be_undone_and_done_again(office: Office) -> None:
     assert "removed" not in states(office, remove=True)
     assert office.writes() == before
     assert states(office) == first
+
+
+# ------------------------------------------------------------------ asking again
+MIA = "mia@customer.example"
+QUESTION = Question("Is it right now? https://recovery.example.com/survey/secret", adds_survey=False)
+
+
+@pytest.fixture(params=NAMES)
+def asker(request: pytest.FixtureRequest) -> Iterator[Office]:
+    """An office whose rules ask customers again, and that was set up for it."""
+    with opened(request.param) as office:
+        speaker(request.param).may_ask(office.desk)
+        office.needs = Needs(requests=True, surveys=True, survey_mail=True, language=True)
+        office.connector = office.connect()
+        list(office.connector.setup())
+        yield office
+
+
+def asks(ticket: Ticket, *, repeat: bool = False, **details: Any) -> Write:
+    """Return the write that hands a question over."""
+    wanted = Change(add_tags=("sr_surveyed",), **details)
+    work = write_to(ticket, wanted, kind=EffectKind.SURVEY, repeat=repeat)
+    return replace(work, effect=replace(work.effect, way=SurveyWay.LINK, step="ask:1"), question=QUESTION)
+
+
+def questions(office: Office) -> list[str]:
+    """Return to whom the question was mailed."""
+    return [mail.to for mail in office.desk.world.mails if QUESTION.text in mail.text]
+
+
+def test_after_setup_a_rule_mails_our_questions(asker: Office) -> None:
+    assert asker.connector.asking(fresh=True).mail == ""
+
+    list(asker.connector.setup(remove=True))
+
+    assert asker.connector.asking(fresh=True).mail
+
+
+def test_how_it_can_ask_is_remembered(asker: Office) -> None:
+    asker.connector.asking(fresh=True)
+    before = len(asker.desk.requests)
+
+    asker.connect().asking()
+
+    assert len(asker.desk.requests) == before
+
+
+def test_setup_for_asking_is_idempotent_and_removable(asker: Office) -> None:
+    before = asker.writes()
+    assert not {"created", "changed"} & states(asker)
+    assert asker.writes() == before
+
+    assert "removed" in states(asker, remove=True)
+    assert "removed" not in states(asker, remove=True)
+
+
+def test_a_question_reaches_the_requester_alone_and_stays_on_no_ticket(asker: Office) -> None:
+    ticket_id = asker.solved()
+
+    assert verdicts(asker, asks(asker.read(ticket_id))) == {"e1": Verdict.APPLIED}
+
+    after = asker.read(ticket_id)
+    assert questions(asker) == [MIA]
+    assert (after.status, "sr_surveyed" in after.tags) == (Status.SOLVED, True)
+    assert {"sr_ask", "sr_ask_survey"}.isdisjoint(after.tags)
+    assert asker.notes(ticket_id) == []
+
+
+@pytest.mark.parametrize("kind", BREAKS)
+def test_a_question_whose_answer_is_lost_is_asked_once_at_most(asker: Office, kind: str) -> None:
+    ticket_id = asker.solved()
+    asker.desk.faults.append(Fault(kind, path="/tickets/", method="PUT", status=502))
+    assert verdicts(asker, asks(asker.read(ticket_id))) == {"e1": Verdict.UNKNOWN}
+
+    asker.wait(HOUR)
+    again = verdicts(asker, asks(asker.read(ticket_id), repeat=True))["e1"]
+
+    assert again in (Verdict.APPLIED, Verdict.ADOPTED)
+    assert questions(asker) == [MIA]
+
+
+def test_without_its_rule_no_question_is_left_behind(asker: Office) -> None:
+    ticket_id = asker.solved()
+    list(asker.connector.setup(remove=True))
+
+    assert verdicts(asker, asks(asker.read(ticket_id)))["e1"] is Verdict.REFUSED
+    assert questions(asker) == []
+
+
+def test_a_ticket_is_reopened_and_solved_again(asker: Office) -> None:
+    ticket_id, begun = asker.solved(), asker.desk.world.clock.now()
+
+    assert verdicts(asker, asks(asker.read(ticket_id), solve_again=True)) == {"e1": Verdict.APPLIED}
+
+    turns = [e for e in asker.desk.world.ledger if e.what == "status" and e.at >= begun and e.ticket_id == ticket_id]
+    assert (len(turns), asker.read(ticket_id).status) == (2, Status.SOLVED)
+    assert questions(asker) == [MIA]
+
+
+def test_a_new_ticket_that_carries_a_question_is_solved_from_the_beginning(asker: Office) -> None:
+    ticket_id = asker.solved()
+    speaker(asker.name).lock(asker.desk, ticket_id)
+    asker.wait(MINUTE)
+    owner = {"assignee_id": asker.ana, "group_id": asker.care, "note": "For the question.", "note_first": True}
+    work = asks(asker.read(ticket_id), **owner)
+    work = replace(work, effect=replace(work.effect, kind=EffectKind.FOLLOW_UP))
+
+    found = made(asker, work)
+
+    assert (found.verdict, asker.read(found.ticket_id or "").status) == (Verdict.APPLIED, Status.SOLVED)
+    assert questions(asker) == [MIA]
+
+
+def test_its_own_survey_is_a_link_or_says_why_not(asker: Office) -> None:
+    ticket = asker.read(asker.solved())
+    since = asker.desk.world.clock.now() - MINUTE
+
+    if asker.connector.asking().is_link:
+        assert asker.connector.survey_link(ticket).startswith("http")
+        assert asker.connector.asked_since(ticket.ticket_id, since)
+    else:
+        with pytest.raises(Refused):
+            asker.connector.survey_link(ticket)
+        assert asker.connector.asked_since(ticket.ticket_id, since) is None
+
+
+def test_what_an_agent_asked_for_is_found_by_its_tag(asker: Office) -> None:
+    asker.solved()
+    wanted = asker.solved(tags=["sr_request"])
+    asker.wait(HOUR)
+
+    assert list(asker.connector.requests()) == [wanted]
+
+
+def test_the_language_of_a_requester_is_known_or_not_and_never_an_error(asker: Office) -> None:
+    found = asker.connector.language(asker.read(asker.solved()))
+
+    assert found is None or re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]+)*", found)
 
 
 def said(findings: Sequence[Finding]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,19 @@ from freshdesk_account import Account, close_all, write_of, written
 from memory import NOON
 
 from bridge.connector import Asking, Needs
-from bridge.model import Category, Change, DeedKind, EffectKind, Question, Status, Ticket, Verdict, Watched
+from bridge.model import (
+    Category,
+    Change,
+    DeedKind,
+    EffectKind,
+    Question,
+    Sending,
+    Status,
+    Ticket,
+    Verdict,
+    Watched,
+    Written,
+)
 from connectors.sandbox.freshdesk import FreshdeskDesk
 from connectors.sandbox.server import serve
 from connectors.sandbox.world import Fault, Mail, World
@@ -227,16 +240,49 @@ def test_whatever_breaks_it_is_solved_in_the_end_and_asked_about_once(shop, kind
     assert (shop.shown.status, len(shop.mails)) == (4, 1)
 
 
-def test_who_begins_to_work_on_it_meanwhile_keeps_it_open(shop):
+def reopened(shop: Shop) -> None:
+    """Reopen the ticket to ask again; whether that happened stays unknown."""
     news = shop.freshdesk.write([write_of(shop.read(), AGAIN, question=QUESTION)])
     next(news)
     shop.breaks("lost", method="PUT")
     assert written(news).verdict is Verdict.UNKNOWN
+
+
+def test_who_begins_to_work_on_it_meanwhile_keeps_it_open(shop):
+    reopened(shop)
     shop.later()
     shop.desk.reply(shop.ticket, shop.ana, "One more idea")
 
-    assert shop.ask(change=AGAIN, repeat=True).verdict is Verdict.CONFLICT
+    result = shop.ask(change=AGAIN, repeat=True)
+
+    assert result.verdict is Verdict.REFUSED  # for good: nothing would change if we looked again
+    assert "worked on; nobody was asked, it stays open" in result.why
     assert (shop.shown.status, shop.mails) == (2, [])
+
+
+def test_who_takes_it_at_once_keeps_it_however_late_we_look(shop):
+    decided = write_of(shop.read(), AGAIN, question=QUESTION, repeat=True)
+    reopened(shop)
+    ben = shop.desk.add_agent("Ben", "ben@example.com", [shop.group])
+    shop.desk.assign(shop.ticket, ben, ben)
+    shop.later()
+
+    results = [written(shop.freshdesk.write([replace(decided, ticket=shop.read())])) for _ in range(2)]
+
+    assert {result.verdict for result in results} == {Verdict.REFUSED}
+    assert (shop.shown.status, shop.mails) == (2, [])
+
+
+def test_a_ticket_that_cannot_be_read_again_is_tried_a_few_times_only(shop):
+    reopened(shop)
+    shop.later()
+    news = shop.freshdesk.write([write_of(shop.read(), AGAIN, question=QUESTION, repeat=True)])
+
+    first = next(news)
+    shop.breaks("reset", method="GET", times=9)
+
+    assert isinstance(first, Sending)  # it is the intents that are counted
+    assert written(news).verdict is Verdict.UNKNOWN
 
 
 def test_our_own_question_is_nobodys_deed(shop):
@@ -266,6 +312,18 @@ def test_a_new_ticket_carries_the_question_once_whatever_breaks(shop, kind, meth
     assert (len(shop.desk.tickets), new.status, new.tags) == (before + 1, 4, ["sr_surveyed"])
     assert [mail.ticket_id for mail in shop.mails] == [results[-1].ticket_id]
     assert len(new.conversations) == 1
+
+
+def test_a_question_on_a_new_ticket_that_cannot_be_read_is_tried_a_few_times_only(shop):
+    shop.shown.archived = True
+    how = {"kind": EffectKind.FOLLOW_UP, "change": TAGGED}
+    shop.breaks("reset", method="PUT")
+    new = shop.ask(**how).ticket_id
+    shop.breaks("reset", method="GET", path=f"/tickets/{new}", times=9)
+
+    news = list(shop.freshdesk.write([write_of(shop.read(), question=QUESTION, repeat=True, **how)]))
+
+    assert [type(item) for item in news] == [Sending, Written]
 
 
 # ------------------------------------------------------------------ requests, and tickets that are gone

@@ -322,11 +322,25 @@ def test_a_time_in_an_id_is_exact():
     assert offered_at(ulid(at).lower(), NOON - HOUR, NOON) == at
 
 
-def test_legacy_ratings_do_not_tell_when_they_were_offered(memory, http):
+def audit(at: datetime, **event):
+    return {"id": 1, "created_at": f"{at:%Y-%m-%dT%H:%M:%SZ}", "events": [{"id": 2, "type": "Change", **event}]}
+
+
+def test_a_legacy_rating_that_an_automation_offered_since_is_known_from_the_history(memory, http):
+    offered = {"field_name": "satisfaction_score", "value": "offered"}
+    history = [audit(NOON, field_name="status", value="solved"), audit(NOON - HOUR, **offered)]
     account(http)
+    http.get(f"{API}/tickets/7/audits", json={"audits": history, "next_page": None})
+
+    assert connected(memory).asked_since("7", NOON - 2 * HOUR) == NOON - HOUR
+    assert connected(memory).asked_since("7", NOON) is None
+
+
+def test_without_the_scope_for_histories_nobody_knows_if_a_legacy_rating_was_offered(memory, http):
+    account(http)
+    http.get(f"{API}/tickets/7/audits", status=403, json={"error": "Forbidden"})
 
     assert connected(memory).asked_since("7", NOON) is None
-    assert len(http.calls) == 1
 
 
 # ------------------------------------------------------------------ the link of the new survey

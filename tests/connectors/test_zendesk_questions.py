@@ -225,6 +225,23 @@ def test_a_question_found_with_its_tag_after_a_crash_was_not(zendesk, http):
     assert sent(http)[0]["tags"] == ["parcel", "sr_surveyed"]
 
 
+def test_a_question_that_cannot_be_taken_back_is_tried_a_few_times_only(zendesk, http):
+    http.get(TICKET, status=500)
+
+    news = list(zendesk.write([asks(tags=["sr_surveyed", "sr_ask", "sr_ref_e1"], repeat=True)]))
+
+    assert [type(item) for item in news] == [Sending, Written]  # it is the intents that are counted
+    assert news[1].verdict is Verdict.UNKNOWN
+
+
+def test_a_question_that_no_trigger_took_stays_on_a_closed_ticket(zendesk, http):
+    tags = ["sr_surveyed", "sr_ask", "sr_ref_e1"]
+    http.get(TICKET, json=shown(*tags, status="closed"))
+
+    assert verdicts(zendesk.write([asks(tags=tags, status="closed", repeat=True)])) == {"e1": Verdict.REFUSED}
+    assert sent(http) == []
+
+
 def test_without_the_field_nothing_leaves(http):
     account(http, survey=SURVEY, triggers=[rule(MAIL_TITLE)])
 
@@ -409,16 +426,55 @@ def test_a_ticket_whose_history_we_may_not_read_stays_as_it_is(zendesk, http, st
     assert verdicts(zendesk.write([asks(again=True, said=question(), repeat=True, **HALF)])) == {"e1": Verdict.REFUSED}
 
 
-def test_a_half_done_ticket_that_somebody_solved_was_touched(zendesk, http):
-    asking = asks(again=True, said=question(), repeat=True, **(HALF | {"status": "solved"}))
+@pytest.mark.parametrize("said", [question(), None])
+@pytest.mark.parametrize("status", ["solved", "closed"])
+def test_a_half_done_ticket_that_somebody_solved_was_touched(zendesk, http, said, status):
+    asking = asks(again=True, said=said, repeat=True, **(HALF | {"status": status}))
 
     assert verdicts(zendesk.write([asking])) == {"e1": Verdict.REFUSED}
     assert len(http.calls) == 0
 
 
-def test_a_half_done_ticket_waits_for_its_question(zendesk, http):
-    assert verdicts(zendesk.write([asks(again=True, repeat=True, **HALF)])) == {"e1": Verdict.CONFLICT}
-    assert len(http.calls) == 0
+def test_a_half_done_ticket_is_not_solved_without_its_question(zendesk, http):
+    audits(http, audit(2))
+
+    assert verdicts(zendesk.write([asks(again=True, repeat=True, **HALF)])) == {"e1": Verdict.REFUSED}
+    assert sent(http) == []
+
+
+# ------------------------------------------------------------------ again, once a later write dropped the mark
+OURS = {"metadata": {"custom": {"recovery_bridge": "sr-e1"}}}
+ARRIVED = audit(1, value=("sr_surveyed", "sr_ask", "sr_ref_e1"))
+REOPENED = audit(1, value=("sr_half", "sr_surveyed", "sr_ref_e1"))
+DROPPED = {"id": 2, "created_at": LATER, "events": [{"value": ["sr_ref_e2"], "previous_value": ["sr_ref_e1"]}]}
+
+
+def retried(zendesk, **how):
+    return verdicts(zendesk.write([asks(said=question(), repeat=True, tags=["sr_surveyed", "sr_ref_e2"], **how)]))
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_question_that_may_have_arrived_is_not_asked_twice(zendesk, http, again):
+    audits(http, DROPPED, ARRIVED)
+
+    assert retried(zendesk, again=again) == {"e1": Verdict.REFUSED}
+    assert sent(http) == []
+
+
+@pytest.mark.parametrize(
+    "before", [[], [audit(1, value=("sr_ref_e0",))], [REOPENED, DROPPED], [DROPPED | OURS, ARRIVED]]
+)
+def test_a_question_that_never_arrived_or_was_taken_back_is_asked(zendesk, http, before):
+    audits(http, *before)
+    http.put(TICKET, json=ASKED)
+
+    assert retried(zendesk) == {"e1": Verdict.APPLIED}
+
+
+def test_where_we_may_not_read_the_history_nobody_is_asked_again(zendesk, http):
+    http.get(f"{TICKET}/audits", status=403, json={"error": "Forbidden"})
+
+    assert retried(zendesk) == {"e1": Verdict.REFUSED}
 
 
 # ------------------------------------------------------------------ new tickets that carry a question
@@ -454,5 +510,14 @@ def test_a_new_ticket_of_an_earlier_run_tells_whether_its_question_left(zendesk,
 
     found = list(zendesk.write([asks(said=question(), repeat=True, **CARRIER)]))
 
-    assert [(item.verdict, item.ticket_id) for item in found] == [(verdict, "99")]
+    assert [(item.verdict, item.ticket_id) for item in found if isinstance(item, Written)] == [(verdict, "99")]
     assert sent(http, "POST") == []
+
+
+def test_a_question_that_cannot_be_taken_off_a_new_ticket_is_counted_too(zendesk, http):
+    http.get(f"{API}/tickets", json={"tickets": [made("sr_surveyed", "sr_ask", "sr_ref_e1")]})
+    http.get(f"{API}/tickets/99", status=500)
+
+    news = list(zendesk.write([asks(said=question(), repeat=True, **CARRIER)]))
+
+    assert [type(item) for item in news] == [Sending, Written]

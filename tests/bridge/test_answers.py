@@ -1,0 +1,234 @@
+"""Stories of the customer's second word: it ends the case, or starts one further attempt."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.model import Category, Outcome, Stage, SurveyWay
+from tests.bridge.second_question import CLOSES_LATE, DAY, EVERYWHERE, HOUR, LINK, MINUTE, Story, Tell
+
+BY_LINK = ("by: auto", "by: link")
+RERATING = ("surveys: everyone", "surveys: everyone\n  allow_rerating: true")
+ENDS = [("good", Outcome.RECOVERED), ("neutral", Outcome.IMPROVED)]
+
+
+def told(story: Story) -> tuple[Stage, Outcome | None, str | None]:
+    case = story.case
+    return case.stage, case.outcome, str(case.answer.category) if case.answer else None
+
+
+@EVERYWHERE
+def test_a_good_answer_by_the_mail_s_own_link_is_a_recovery(tell: Tell, flavour: str) -> None:
+    story = tell(flavour)
+    story.begin()
+    story.until_asked()
+
+    story.answer("good", "Now it works")
+
+    assert told(story) == (Stage.ENDED, Outcome.RECOVERED, "good")
+
+
+@EVERYWHERE
+@pytest.mark.parametrize(("category", "outcome"), ENDS)
+def test_an_answer_to_our_own_question_ends_the_case(tell: Tell, flavour: str, category: str, outcome: Outcome) -> None:
+    story = tell(flavour, BY_LINK)
+    story.begin()
+    mail = story.until_asked()
+
+    story.answer(category, "Somewhat late")
+
+    assert (mail.kind, story.case.asked_by) == ("question", SurveyWay.LINK)
+    assert told(story) == (Stage.ENDED, outcome, category)
+
+
+@pytest.mark.parametrize("flavour", ["new", "freshdesk", "newer"])
+def test_a_better_answer_to_the_helpdesk_s_survey_is_an_improvement(tell: Tell, flavour: str) -> None:
+    story = tell(flavour)
+    story.begin()
+    story.until_asked()
+
+    story.answer("neutral")
+
+    assert told(story) == (Stage.ENDED, Outcome.IMPROVED, "neutral")
+
+
+@EVERYWHERE
+def test_a_second_bad_answer_starts_one_further_attempt_with_a_supervisor(tell: Tell, flavour: str) -> None:
+    story = tell(flavour)
+    story.begin()
+    story.until_asked()
+
+    story.answer("bad", "Still not")
+
+    assert (story.case.attempt, story.case.stage) == (2, Stage.ASSIGNED)
+    assert story.case.assignee_id == story.firm.agents[story.account, "Zoe"]
+    assert story.ticket.assignee_id == story.firm.agents[story.account, "Zoe"]
+    assert story.ticket.status == "open"
+
+
+@EVERYWHERE
+def test_a_third_bad_answer_ends_it(tell: Tell, flavour: str) -> None:
+    story = tell(flavour, ("surveys_per_customer: 1 in 30d", "surveys_per_customer: 5 in 30d"))
+    story.begin()
+    story.until_asked()
+    story.answer("bad", "Still not")
+    story.repair("Zoe")
+    story.until_asked()
+
+    story.answer("bad", "You do not understand")
+
+    assert told(story) == (Stage.ENDED, Outcome.NOT_RECOVERED, "bad")
+    assert len(story.questions()) == 2
+    assert len(story.app.store.cases()) == 1
+
+
+@EVERYWHERE
+def test_the_first_rating_stays_what_it_was(tell: Tell, flavour: str) -> None:
+    story = tell(flavour)
+    ticket_id = story.begin()
+    before = story.case
+    (first,) = story.app.store.ratings_of_ticket(story.account, ticket_id)
+    story.until_asked()
+
+    story.answer("good", "Now it works")
+
+    rows = story.app.store.ratings_of_ticket(story.account, ticket_id)
+    assert first.rating in [row.rating for row in rows]
+    unchanged = ("category", "rating", "scale_max", "rated_at", "rating_id", "rule", "severity")
+    assert [getattr(story.case, name) for name in unchanged] == [getattr(before, name) for name in unchanged]
+
+
+@EVERYWHERE
+def test_an_answer_to_our_own_question_is_a_private_note_on_the_ticket(tell: Tell, flavour: str) -> None:
+    story = tell(flavour, BY_LINK)
+    story.begin()
+    story.until_asked()
+
+    story.answer("good", "Now it works {{ticket.id}} https://evil.example")
+
+    said = story.notes[-1]
+    assert "asked again and answered: good (5 of 5)" in said
+    assert "Now it works" in said
+    assert "{{ticket.id}}" not in said
+
+
+@EVERYWHERE
+def test_an_answer_counts_once_however_often_the_page_is_sent(tell: Tell, flavour: str) -> None:
+    story = tell(flavour, BY_LINK)
+    story.begin()
+    token = LINK.findall(story.until_asked().text)[0]
+
+    assert [story.answer_ours(token, "bad"), story.answer_ours(token, "bad")] == [True, True]
+    story.later(2 * MINUTE)
+
+    assert (story.case.attempt, story.answer_ours(token, "good")) == (2, False)
+    assert len([note for note in story.notes if "asked again and answered" in note]) == 1
+
+
+@pytest.mark.parametrize("value", [0, 6, -1])
+def test_an_answer_off_the_scale_is_none(tell: Tell, value: int) -> None:
+    story = tell("legacy")
+    story.begin()
+    story.until_asked()
+
+    assert not story.app.engine.answer(story.case.case_id, 1, value, None)
+    assert not story.app.engine.answer("nobody", 1, 5, None)
+
+
+def test_a_second_native_rating_is_paired_with_the_first_that_it_overwrites(tell: Tell) -> None:
+    story = tell("legacy", RERATING)
+    ticket_id = story.begin()
+    mail = story.until_asked()
+
+    story.answer("good", "Now it works")
+
+    (shown,) = story.app.engine.desks["acme"].ratings_of(ticket_id)
+    kept = [row.rating.category for row in story.app.store.ratings_of_ticket("acme", ticket_id)]
+    assert (mail.kind, shown.category) == ("survey", Category.GOOD)
+    assert sorted(kept) == ["bad", "good"]
+    assert (story.case.category, story.case.outcome) == (Category.BAD, Outcome.RECOVERED)
+
+
+def test_without_leave_to_overwrite_legacy_ratings_are_asked_for_by_link(tell: Tell) -> None:
+    story = tell("legacy", ("by: auto", "by: helpdesk"))
+    story.begin()
+
+    story.runs(3, DAY)
+
+    assert story.questions() == []
+    assert "overwrite" in (story.case.not_asked or "")
+
+
+@EVERYWHERE
+def test_a_customer_who_answers_before_being_asked_is_not_asked(tell: Tell, flavour: str) -> None:
+    story = tell(flavour)
+    ticket_id = story.begin()
+
+    story.desk.rate(ticket_id, "good", "That was quick")
+    story.runs(3, DAY)
+
+    assert told(story) == (Stage.ENDED, Outcome.RECOVERED, "good")
+    assert story.questions() == []
+
+
+@EVERYWHERE
+def test_an_answer_after_the_end_changes_nothing(tell: Tell, flavour: str) -> None:
+    story = tell(flavour)
+    story.begin()
+    story.until_asked()
+    story.answer("good", "Now it works")
+    ended = story.case
+
+    story.desk.rate(story.ticket_id, "good", "Still fine")
+    story.runs(2, HOUR)
+
+    assert story.app.store.cases() == [ended]
+
+
+@EVERYWHERE
+def test_silence_after_the_question_ends_as_no_response(tell: Tell, flavour: str) -> None:
+    story = tell(flavour, options=CLOSES_LATE.get(flavour, {}))
+    story.begin()
+    story.until_asked()
+
+    story.runs(9, DAY)
+
+    assert told(story) == (Stage.ENDED, Outcome.NO_RESPONSE, None)
+    assert len(story.questions()) == 2  # one reminder, no more
+
+
+@EVERYWHERE
+def test_a_reminder_comes_once_and_its_answer_counts(tell: Tell, flavour: str) -> None:
+    story = tell(flavour, options=CLOSES_LATE.get(flavour, {}))
+    story.begin()
+    story.until_asked()
+    story.runs(4, DAY)
+    assert len(story.questions()) == 2
+
+    story.answer("good")
+
+    assert told(story) == (Stage.ENDED, Outcome.RECOVERED, "good")
+
+
+@pytest.mark.parametrize("flavour", ["legacy", "new"])
+def test_a_ticket_that_closed_meanwhile_carries_no_reminder(tell: Tell, flavour: str) -> None:
+    story = tell(flavour)
+    story.begin()
+    story.until_asked()
+
+    story.runs(4, DAY)
+
+    assert len(story.questions()) == 1
+    assert [one.what for one in story.app.store.audits(case_id=story.case.case_id)].count("not_reminded") == 1
+
+
+@EVERYWHERE
+def test_who_has_answered_is_not_reminded(tell: Tell, flavour: str) -> None:
+    story = tell(flavour)
+    story.begin()
+    story.until_asked()
+    story.answer("neutral")
+
+    story.runs(5, DAY)
+
+    assert len(story.questions()) == 1
