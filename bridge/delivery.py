@@ -300,7 +300,7 @@ class Delivery:
                 why = news.why or "no usable answer"
                 self._again(claim, self._look_again_at(desk, claim), why, tries=claim.tries + 1)
             case Verdict.REFUSED:
-                self._park(claim, news.why or "the helpdesk refused it")
+                self._refused(claim, news)
             case Verdict.GONE | Verdict.LOCKED | Verdict.BAD_ASSIGNEE:
                 self._failed(desk, claim, news.verdict, news.why, ticket)
 
@@ -315,6 +315,12 @@ class Delivery:
             self._park(claim, f"given up after {MAX_TRIES} tries: {why}")
         else:
             self.store.postpone(claim, not_before, why, tries=tries)
+
+    def _refused(self, claim: Claim, news: Written) -> None:
+        if claim.effect.way and not news.may_have_arrived:  # a clear no: the customer has no question from us
+            self.store.unsend([claim], tries=1, never_sent=True)
+            claim = replace(claim, last_sent_at=None)
+        self._park(claim, news.why or "the helpdesk refused it")
 
     def _park(self, claim: Claim, why: str) -> None:
         if why not in self._said:  # one broken channel may park an alert for each of many tickets

@@ -95,9 +95,7 @@ def _way_out(app: App) -> Iterator[Finding]:
             todo = "write the https address under which the world sees this machine"
             yield Finding(Level.WARNING, f"settings.survey_page: customers cannot open {page}", todo)
         if trouble := _page_trouble(page):
-            todo = (
-                "serve the page of our question there, or leave survey_page out"
-            )
+            todo = "serve the page of our question there, or leave survey_page out"
             yield Finding(Level.WARNING, f"settings.survey_page: {page}/healthz {trouble}", todo)
 
 

@@ -339,16 +339,25 @@ class Engine:
         """
         desk, begun = self.desks[account], self.now()
         self._read_requests(desk)
-        watched_at = datetime.fromisoformat(self.store.account_state(account).get("watched_at", NEVER))
+        state = self.store.account_state(account)
+        watched_at = datetime.fromisoformat(state.get("watched_at", NEVER))
         if begun - watched_at < WATCH_EVERY and not self.store.due_cases(account, begun, 1):
             return
+        known = state.get("known_at", NEVER)  # what people did before is known of every case
         if not self.is_shadow:
-            self._look(desk, self.store.watchable(account, watched_at - LOOKS_OVERLAP))
+            left_out = self.store.has_unwatched(account)
+            watched = self.store.watchable(account, datetime.fromisoformat(known) - LOOKS_OVERLAP)
+            if self._look(desk, watched) and not left_out:
+                known = begun.isoformat()
             self._look_after_owners(desk)
-        self.store.put_account_state(account, watched_at=begun.isoformat())
+        self.store.put_account_state(account, watched_at=begun.isoformat(), known_at=known)
 
-    def _look(self, desk: Connector, watched: Sequence[Watched]) -> None:
-        """Take notice of tickets that changed; each case is read when its turn comes, so that few are in memory."""
+    def _look(self, desk: Connector, watched: Sequence[Watched]) -> bool:
+        """Take notice of tickets that changed; False if one could not be read.
+
+        Each case is read when its turn comes, so that few are in memory.
+        """
+        all_read = True
         unchanged: list[tuple[Case, str, datetime]] = []
         try:
             for activity in desk.activity(watched):
@@ -361,7 +370,9 @@ class Engine:
                     unchanged = []
         except BadRecord as exc:
             log.error("%s", exc)
+            all_read = False
         self.store.seen_all(unchanged)
+        return all_read
 
     def _notice_safely(self, desk: Connector, case: Case, activity: Activity) -> bool:
         """Take notice; one case that cannot be advanced must not stop the ones behind it."""

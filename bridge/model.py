@@ -208,7 +208,7 @@ class Deed:
     agent_id: str | None = None  # None: not an agent, or the helpdesk does not say who
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there is one for each open case
 class Watched:
     """A ticket with an open case, as it was last read."""
 
@@ -537,6 +537,7 @@ class Written:
     verdict: Verdict
     why: str = ""
     ticket_id: str | None = None  # FOLLOW_UP: the new ticket
+    may_have_arrived: bool = False  # REFUSED: because an earlier try of the question may have reached the customer
 
 
 News = Sending | Accepted | Written

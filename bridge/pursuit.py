@@ -68,7 +68,10 @@ def overdue(case: Case, chance: Chance, situation: Situation) -> Decision:
     now = situation.now
     if not case.solved_at and now >= _give_up_at(case, situation):
         within = show_duration(situation.rules.limits.give_up_after)
-        return end(case, Outcome.STOPPED, f"not solved within {within} (limits: give_up_after)", situation)
+        why = f"not solved within {within} (limits: give_up_after)"
+        person = who_hears(playbook_of(case, situation), situation.rules)
+        told = alert(case, person, "stopped", f"we stop pursuing this: {why}. {case.reason}", situation)
+        return replace(end(case, Outcome.STOPPED, why, situation), effects=(told,))
     step = _next(case, situation)
     unlooked = step.what in (ASK, REMIND) and case.next_step != step.what  # *chance* was not found out for it
     if step.due_at > now or unlooked:

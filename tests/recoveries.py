@@ -404,7 +404,7 @@ class Referee:
             met_at = met[deadline.until]
             if first_run is None or first_run >= case.ended_at or (met_at and met_at <= first_run):
                 continue
-            acted = [one for one in effects if one.effect.step.startswith(f"deadline:1:{number}")]
+            acted = [one for one in effects if one.effect.step.split(":")[::2][:2] == ["deadline", str(number)]]
             at = min((datetime.fromisoformat(planned[one.effect.effect_id]) for one in acted), default=None)
             if at is None or not first_run - self.month.step < at <= first_run:
                 self.says(f"{self._name(case)}: deadline {number} was due at {due_at}, acted on at {at}")
@@ -534,7 +534,9 @@ def _same(one: datetime | None, other: datetime | None) -> bool:
 # ------------------------------------------------------------------ running it
 def rules_for(firm: Company) -> Rules:
     """Return the company's rules: no limit stops anybody, one agent is on leave, and every case ends in the month."""
-    text = RULES.read_text(encoding="utf-8").replace("settings:\n", "settings:\n  max_open: 100000\n", 1)
+    text = RULES.read_text(encoding="utf-8").replace(
+        "settings:\n", "settings:\n  max_open: 100000\n  directory_age: 4h\n", 1
+    )
     text = text.replace("limits:  ", "limits:\n  give_up_after: 12d\n  # ", 1) if "limits:  " in text else text
     first, last = (f"{START + days:%Y-%m-%d}" for days in (2 * DAY, 12 * DAY))
     text = text.replace("away: []", f"away: [{{agent: {ON_LEAVE.lower()}@example.com, from: {first}, to: {last}}}]")

@@ -131,6 +131,13 @@ class Cases(Database):
                 for ticket_id, stamp, flagged_at, seen_at, new in tx.execute(asked)
             ]
 
+    def has_unwatched(self, account: str) -> bool:
+        """Tell whether a confirmed case is missing from `watchable` because it waits for a write."""
+        confirmed = (cases.c.account == account, OPEN, cases.c.stage != Stage.UNCONFIRMED)
+        asked = select(cases.c.case_id).where(*confirmed, cases.c.case_id.in_(_WRITING)).limit(1)
+        with self._reading() as tx:
+            return tx.execute(asked).first() is not None
+
     def held_by(self, account: str, agent_ids: Collection[str]) -> list[Case]:
         """Return those cases of `watchable` that these agents have."""
         if not agent_ids:

@@ -79,14 +79,23 @@ class Effects(Database):
             tx.execute(update(cases).where(renewed).values(lease_until=now + lease))
         return ours
 
-    def unsend(self, claims: Sequence[Claim], *, tries: int = 0) -> None:
-        """Take back an intent whose request was turned away before it did anything; it counts as so many *tries*."""
+    def unsend(self, claims: Sequence[Claim], *, tries: int = 0, never_sent: bool = False) -> None:
+        """Take back an intent whose request was turned away before it did anything; it counts as so many *tries*.
+
+        *never_sent*: it is certain by now that no earlier try did anything either.
+        """
         with self._writing() as tx:
             ours = _still_ours(tx, claims)
             for one in claims:
                 if one.effect.effect_id in ours:
                     back = update(effect).where(effect.c.effect_id == one.effect.effect_id)
-                    tx.execute(back.values(state=one.state, tries=one.tries + tries, last_sent_at=one.last_sent_at))
+                    tx.execute(
+                        back.values(
+                            state=one.state,
+                            tries=one.tries + tries,
+                            last_sent_at=None if never_sent else one.last_sent_at,
+                        )
+                    )
 
     def free_leases(self) -> None:
         """Free the leases of a run that was killed, where the run lock proves that nobody else works here.

@@ -141,7 +141,9 @@ class Writer:
                 why = f"without the field {field.name} a customer could be asked twice, or not; run setup"
                 return _written(write, Verdict.REFUSED, why)
         against = questions.objection(write)
-        return _written(write, Verdict.REFUSED, against) if against else None
+        if against is None:
+            return None
+        return replace(_written(write, Verdict.REFUSED, against), may_have_arrived=write.repeat)
 
     # -------------------------------------------------------------- reopened and solved again
     def _solve_again(self, write: Write) -> Iterator[News]:

@@ -123,7 +123,7 @@ class Writes:
             yield self._no_field(write)
             return
         if write.question and write.repeat and SURVEYED_TAG in write.ticket.tags and self._was_asked(write):
-            yield Written(write.effect.effect_id, Verdict.REFUSED, _NOT_TWICE)
+            yield Written(write.effect.effect_id, Verdict.REFUSED, _NOT_TWICE, may_have_arrived=True)
             return
         yield Sending((write.effect.effect_id,))
         if not (write.change.solve_again and write.ticket.status is Status.SOLVED):

@@ -15,7 +15,8 @@ def main() -> None:
     logging.disable(logging.WARNING)
     begun, rows = time.monotonic(), []
     print(f"Recovery Bridge on Python {platform.python_version()}, {platform.machine()}, medians unless said otherwise")
-    for part in (processes, deciding, open_cases, history, calls, recoveries):  # what is timed comes first; counting can wait
+    # What is timed comes first; counting can wait.
+    for part in (processes, deciding, open_cases, history, calls, recoveries):
         for chapter in part.measure():
             print("-" * WIDTH, chapter, sep="\n", flush=True)
             rows += chapter.rows

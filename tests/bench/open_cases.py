@@ -27,7 +27,7 @@ CHANGED = DUE = 100  # of the first FEW cases, so that few and many cases have t
 SPREAD = FEW // CHANGED
 TEAM = 40  # agents who hold the tickets
 MADE_AT = datetime(2026, 3, 9, 9, 0, tzinfo=UTC)  # a Monday, 10:00 in Berlin
-SEEN_AT, EDITED_AT, LOOKED_AT = (MADE_AT + timedelta(minutes=minutes) for minutes in (40, 44, 50))
+SEEN_AT, EDITED_AT, LOOKED_AT = (MADE_AT + timedelta(minutes=minutes) for minutes in (41, 44, 50))
 DUE_SINCE = LOOKED_AT - timedelta(minutes=31)  # the first reminder comes after 30 working minutes
 NAMES = {"acme": "Zendesk", "shop": "Freshdesk"}
 GOALS = {  # calls: one per 50 open tickets and one per changed one; on Freshdesk what its changed and due ones need
@@ -113,7 +113,7 @@ def look(account: str, count: int, folder: str) -> None:
         _open_cases(app, account, tickets)
         times.append(LOOKED_AT)
         calls, cpu = _look_and_tick(app, account)
-        times.append(LOOKED_AT + timedelta(minutes=6))
+        times.append(LOOKED_AT + timedelta(minutes=5))
         idle_calls, idle_cpu = _look_and_tick(app, account)
         peak = peak_mb()
         _must_be_done(app, account, count)

@@ -14,6 +14,7 @@ import pytest
 
 from bridge.model import Case
 from bridge.store import StoredEffect
+from connectors.sandbox.outbox import SECOND_QUESTIONS
 from connectors.sandbox.world import Entry, Mail
 from tests.recoveries import DAY, HOUR, START, VENDORS, Found, Month, Referee, a_month, report, sum_up
 
@@ -41,12 +42,15 @@ def _some_of_each(found: Found) -> bool:
 
 
 # ------------------------------------------------------------------ the referees can see
+OPEN = "UPDATE cases SET stage = 'solved', outcome = NULL, ended_at = NULL, next_step = 'x', due_at = "
+LATE, LATER = "'2026-03-10T09:00:00.000000Z'", "'2027-03-10T09:00:00.000000Z'"
+ONE = " WHERE case_id = (SELECT min(case_id) FROM cases)"
 ROWS = {
     "DELETE FROM rating WHERE category = 'bad'": "was seen 0 times",
     "UPDATE rating SET outcome = NULL": "became None",
-    "UPDATE cases SET stage = 'solved', due_at = '2026-03-10T09:00:00.000000Z', next_step = 'x'": "was not acted on",
-    "UPDATE cases SET stage = 'solved', assignee_id = NULL, group_id = NULL": "without an owner",
-    "UPDATE cases SET stage = 'solved', next_step = ''": "without a next step",
+    f"{OPEN}{LATE}{ONE}": "was not acted on",
+    f"{OPEN}{LATER}, assignee_id = NULL, group_id = NULL{ONE}": "without an owner",
+    f"{OPEN}NULL{ONE}": "without a next step",
     "UPDATE cases SET rating = 9": "its first rating was",
 }
 
@@ -76,7 +80,7 @@ MAILS: dict[str, Callable[[Mail, str], list[Mail]]] = {
 @pytest.mark.parametrize("said", list(MAILS))
 def test_the_referees_see_mails_that_nobody_allowed(month: Month, said: str) -> None:
     referee, mails = fresh(month.referee), month.firm.world.mails
-    kept, asked = list(mails), next(mail for mail in mails if mail.rule.startswith("[recovery-bridge]"))
+    kept, asked = list(mails), next(m for m in mails if _is_question(m))
     cases = month.app.store.cases()
 
     mails += MAILS[said](asked, min(month.opted_out))
@@ -84,6 +88,10 @@ def test_the_referees_see_mails_that_nobody_allowed(month: Month, said: str) -> 
     mails[:] = kept
 
     assert any(said in one for one in referee.said)
+
+
+def _is_question(mail: Mail) -> bool:
+    return mail.rule.startswith("[recovery-bridge]") and mail.kind in SECOND_QUESTIONS
 
 
 ENTRIES = {
