@@ -25,6 +25,19 @@ if os.environ.get("CI"):
     settings.load_profile("ci")
 
 BOTH = ("sqlite", "postgresql")
+IN_MEMORY = Path("/dev/shm")
+ENOUGH = 2_000_000_000  # bytes
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the files of tests in memory: every run of the bridge commits a dozen times."""
+    is_worker = hasattr(config, "workerinput")
+    if is_worker or config.option.basetemp or not IN_MEMORY.is_dir() or shutil.disk_usage(IN_MEMORY).free < ENOUGH:
+        return
+    folder = tempfile.mkdtemp(prefix="recovery-bridge-tests-", dir=IN_MEMORY)
+    config.option.basetemp = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 class Cluster:

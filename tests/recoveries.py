@@ -372,12 +372,13 @@ class Referee:
             return
         mine = [e for e in self._entries(case) if case.flagged_at <= e.at < case.ended_at - SECOND]
         staff = {agent_id for (account, _), agent_id in self.firm.agents.items() if account == case.account}
-        wrote = [e.at for e in mine if e.what == "public_comment" and e.actor in staff and not self._left_after(e)]
-        if not _same(case.contacted_at, wrote[0] if wrote else None):
+        wrote = [e for e in mine if e.what == "public_comment" and e.actor in staff]
+        firsts = (wrote[:1], [e for e in wrote if not self._left_after(e)][:1])
+        if not any(_same(case.contacted_at, first[0].at if first else None) for first in firsts):
             self.says(f"{self._name(case)}: contacted at {case.contacted_at}, in truth {wrote[:1]}")
 
     def _left_after(self, entry: Entry) -> bool:
-        """True for somebody who left before the next run: nobody can tell them from a customer then."""
+        """True for somebody who left before the next run, which may take their reply for a customer's then."""
         left_at = self.month.left_at.get((entry.desk, entry.actor))
         return left_at is not None and entry.at >= left_at - self.month.step - MINUTE
 

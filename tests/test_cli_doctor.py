@@ -113,7 +113,7 @@ def test_a_page_that_is_not_ours_is_a_warning(shell: Shell, path: str, answer: s
 
     said = shell("doctor --account acme")
 
-    assert said.says(f"{path}/healthz {answer}", "-> is recovery-bridge serve running there")
+    assert said.says(f"{path}/healthz {answer}", "-> serve the page of our question there")
 
 
 def test_a_page_that_does_not_answer_is_a_warning(shell: Shell) -> None:

@@ -380,8 +380,8 @@ def test_whom_the_helpdesk_refuses_is_followed_by_the_next_rung(firm: Company, b
 
     assert is_recovered(firm, account, ticket_id, agent="Ben")
     ladder = case_on(bridge, account, ticket_id).ladder
-    assert [step.rung for step in ladder] == ["original_agent", "same_team", "leads"]
-    assert "Ana was refused by the helpdesk" in ladder[0].why
+    assert list(dict.fromkeys(step.rung for step in ladder)) == ["original_agent", "same_team", "leads"]
+    assert any("Ana was refused by the helpdesk" in step.why for step in ladder)
 
 
 @BOTH

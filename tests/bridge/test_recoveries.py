@@ -18,7 +18,7 @@ from connectors.sandbox.outbox import SECOND_QUESTIONS
 from connectors.sandbox.world import Entry, Mail
 from tests.recoveries import DAY, HOUR, START, VENDORS, Found, Month, Referee, a_month, report, sum_up
 
-COUNT, STEP = 32, 4 * HOUR  # customers of each helpdesk; the bridge runs late, so that much is due at once
+COUNT, STEP = 18, 6 * HOUR  # customers of each helpdesk; the bridge runs late, so that much is due at once
 
 
 @pytest.fixture(scope="module", params=[0, 1])  # each with another kind of CSAT on both helpdesks

@@ -610,7 +610,7 @@ def test_a_ticket_on_which_somebody_began_to_work_stays_open(able, wire, row, ta
 
     result = solve_again(able)
 
-    assert (result.verdict, why in result.why) == (Verdict.CONFLICT, True)
+    assert (result.verdict, why in result.why) == (Verdict.REFUSED, True)
     assert len(sent(wire, "PUT")) == 1
 
 
@@ -670,7 +670,7 @@ def test_a_ticket_left_open_by_a_crash_stays_open_once_somebody_works_on_it(able
     between(wire, updated_at=STAMP, stats=stats)
     half_done = replace(TICKET, status=Status.OPEN, marker="sr-e1-reopened")
 
-    assert solve_again(able, half_done, repeat=True).verdict is Verdict.CONFLICT
+    assert solve_again(able, half_done, repeat=True).verdict is Verdict.REFUSED
     assert sent(wire, "PUT") == []
 
 

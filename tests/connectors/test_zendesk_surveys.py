@@ -273,12 +273,12 @@ def test_a_question_whose_answer_was_lost_is_mailed_once(legacy, kind, verdict):
     assert question_on(legacy, ticket_id) is None
 
 
-def test_a_question_that_did_not_arrive_is_needed_again(legacy):
+def test_a_repeat_without_its_question_asks_nobody(legacy):
     ticket_id = rated_bad(legacy)
     write = asking(legacy, ticket_id, "Better now?")
     count = len(legacy.desk.requests)
 
-    assert verdicts(legacy.zendesk.write([replace(write, question=None, repeat=True)])) == {"e1": Verdict.CONFLICT}
+    assert verdicts(legacy.zendesk.write([replace(write, question=None, repeat=True)])) == {"e1": Verdict.REFUSED}
     assert len(legacy.desk.requests) == count
 
 
