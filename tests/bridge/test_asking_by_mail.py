@@ -10,7 +10,7 @@ import pytest
 
 from bridge.model import EffectKind, Outcome, Status, SurveyWay
 from connectors.sandbox.world import Fault
-from tests.bridge.second_question import EVERYWHERE, HOUR, LINK, MIA, MINUTE, Story, Tell
+from tests.bridge.second_question import HOUR, LINK, MIA, MINUTE, VENDORS, Story, Tell
 from tests.mail_server import HANG_UP, MailServer, mail_server
 
 BY_SMTP = ("survey_mail: helpdesk", "survey_mail: smtp")
@@ -34,7 +34,7 @@ def mailing(tell: Tell, post: MailServer, flavour: str, **more: Any) -> Story:
 
 
 # ------------------------------------------------------------------ our own mail
-@EVERYWHERE
+@VENDORS
 def test_our_own_mail_goes_to_the_requester_alone_and_once(tell: Tell, post: MailServer, flavour: str) -> None:
     story = mailing(tell, post, flavour)
 
@@ -46,7 +46,7 @@ def test_our_own_mail_goes_to_the_requester_alone_and_once(tell: Tell, post: Mai
     assert story.questions() == []
 
 
-@EVERYWHERE
+@VENDORS
 def test_the_answer_to_our_own_mail_ends_the_case(tell: Tell, post: MailServer, flavour: str) -> None:
     story = mailing(tell, post, flavour)
     story.later(MINUTE)
@@ -179,7 +179,7 @@ def lock(story: Story) -> None:
 
 
 # ------------------------------------------------------------------ secrets
-@EVERYWHERE
+@VENDORS
 @pytest.mark.parametrize("by", ["auto", "link"])
 def test_the_link_is_a_secret_that_only_the_requester_s_mail_holds(
     tell: Tell, flavour: str, by: str, caplog: pytest.LogCaptureFixture
@@ -203,7 +203,7 @@ def test_the_link_is_a_secret_that_only_the_requester_s_mail_holds(
     assert secret not in repr(said)
 
 
-@EVERYWHERE
+@VENDORS
 def test_a_lost_answer_puts_the_link_into_no_error(tell: Tell, flavour: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     story = tell(flavour, BY_LINK)

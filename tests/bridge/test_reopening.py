@@ -9,7 +9,7 @@ import pytest
 
 from bridge.model import Outcome, Status, SurveyWay
 from connectors.sandbox.world import Fault
-from tests.bridge.second_question import DAY, EVERYWHERE, HOUR, MIA, MINUTE, VENDORS, Story, Tell
+from tests.bridge.second_question import DAY, HOUR, MIA, MINUTE, VENDORS, Story, Tell
 
 ALWAYS = ("remind_after: 3d", "remind_after: 3d\n      reopen: always")
 NEVER = ("remind_after: 3d", "remind_after: 3d\n      reopen: never")
@@ -33,7 +33,7 @@ def turns(story: Story) -> list[tuple[str, str]]:
 
 
 # ------------------------------------------------------------------ wanted or not
-@EVERYWHERE
+@VENDORS
 def test_with_always_the_ticket_is_reopened_and_solved_again_at_once(tell: Tell, flavour: str) -> None:
     story = tell(flavour, ALWAYS)
     at_ask(story)
@@ -44,7 +44,7 @@ def test_with_always_the_ticket_is_reopened_and_solved_again_at_once(tell: Tell,
     assert story.case.solved_at is not None
 
 
-@EVERYWHERE
+@VENDORS
 @pytest.mark.parametrize("change", [NEVER, ("by: auto", "by: auto")])
 def test_otherwise_its_status_is_left_alone(tell: Tell, flavour: str, change: tuple[str, str]) -> None:
     story = tell(flavour, change)
@@ -78,7 +78,7 @@ def test_where_the_ticket_closes_soon_our_own_question_is_preferred(tell: Tell) 
     assert (turns(story), story.case.asked_by) == ([], SurveyWay.LINK)
 
 
-@EVERYWHERE
+@VENDORS
 def test_a_ticket_that_was_solved_again_is_rated_and_ends_the_case(tell: Tell, flavour: str) -> None:
     story = tell(flavour, ALWAYS)
     at_ask(story)
@@ -134,7 +134,7 @@ def test_a_person_who_writes_between_both_writes_is_left_alone(tell: Tell, flavo
 
 
 # ------------------------------------------------------------------ lost answers around the question
-@EVERYWHERE
+@VENDORS
 @pytest.mark.parametrize("kind", [*LOST, "status"])
 def test_a_question_whose_answer_is_lost_reaches_the_customer_once_at_most(tell: Tell, flavour: str, kind: str) -> None:
     story = tell(flavour)
@@ -149,7 +149,7 @@ def test_a_question_whose_answer_is_lost_reaches_the_customer_once_at_most(tell:
     assert story.case.outcome is Outcome.RECOVERED
 
 
-@EVERYWHERE
+@VENDORS
 def test_a_helpdesk_that_answers_nothing_for_hours_is_asked_to_ask_once(tell: Tell, flavour: str) -> None:
     story = tell(flavour)
     at_ask(story)
