@@ -55,7 +55,7 @@ class Asker:
             return None
         others = (one for one in self.store.effects_of(case.case_id) if one.effect.effect_id != effect.effect_id)
         asked = (one for one in others if one.effect.step.startswith(f"{ASK_STEP}:{case.attempt}:") and one.effect.way)
-        left = any(one.state in LEFT or (one.state is EffectState.PARKED and one.last_sent_at) for one in asked)
+        left = any(may_have_left(one.state, one.last_sent_at) for one in asked)
         return "the customer was asked already" if left else None
 
     def reserve(self, claim: Claim) -> str | None:
@@ -110,6 +110,11 @@ def why_barred(store: Store, rules: Rules, case: Case, now: datetime) -> str | N
     if not store.may_ask(case.customer, asked_for(case), now, rules.limits.surveys_per_customer):
         return "the customer was asked a short while ago (limits: surveys_per_customer)"
     return None
+
+
+def may_have_left(state: EffectState, last_sent_at: datetime | None) -> bool:
+    """False if it is certain that a question, in an end like this, did not reach the customer."""
+    return state in LEFT or (state is EffectState.PARKED and last_sent_at is not None)
 
 
 def asked_for(case: Case) -> str:

@@ -68,10 +68,9 @@ def done(case: Case, playbook: Playbook, step: Step) -> int:
 
 
 def _before_solution(case: Case, playbook: Playbook, calendar: Calendar) -> Iterator[Step]:
-    begun = case.confirmed_at or case.flagged_at
     for deadline in ladder(playbook)[case.deadlines_done :]:
         if not is_met(case, deadline.until):
-            yield Step(calendar.add(begun, deadline.within), deadline.until, deadline)
+            yield Step(calendar.add(case.begun_at, deadline.within), deadline.until, deadline)
             break
     if playbook.remind_if_silent and case.replied_at and (case.nudged_at or case.flagged_at) < case.replied_at:
         yield Step(calendar.add(case.replied_at, playbook.remind_if_silent), SILENCE)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bridge.asking import Asker, asked_for
+from bridge.asking import LEFT, Asker, asked_for, may_have_left
 from bridge.connector import Connector
 from bridge.engine import Engine
 from bridge.errors import CredentialsRefused, HelpdeskError, Refused, StoreError, Throttled
@@ -50,7 +50,6 @@ MAX_TRIES = 8
 STAMP_SETTLES_WITHIN = timedelta(seconds=2)  # stamps have one-second steps
 FIRST_RETRY = timedelta(seconds=5)
 LAST_RETRY = timedelta(minutes=10)
-LEFT = (EffectState.APPLIED, EffectState.ADOPTED)
 SHADOW_LASTS = timedelta(minutes=5)  # longer than a run waits for what is due later
 
 
@@ -335,7 +334,8 @@ class Delivery:
         self.engine.tally.effects[str(state)] += 1
         audit = _audit(claim, str(state), why, self.now())
         case = claim.case
-        never_left = is_question(claim.effect) and _never_left(claim, state) and not self.asker.other_question(claim)
+        left = may_have_left(state, claim.last_sent_at)
+        never_left = is_question(claim.effect) and not left and not self.asker.other_question(claim)
         while True:
             after = _after(case, claim.effect, news, ticket)
             if never_left:
@@ -425,11 +425,6 @@ def _after(case: Case, effect: Effect, news: Written | None, ticket: Ticket | No
         after = replace(after, assignee_id=chosen, group_id=group_id, chosen_by_human=True)
         after = replace(after, reason=f"{case.reason}; a human gave the ticket to somebody else, who keeps it")
     return after
-
-
-def _never_left(claim: Claim, state: EffectState) -> bool:
-    """True if it is certain that a question did not reach the customer."""
-    return state not in LEFT and not (state is EffectState.PARKED and claim.last_sent_at)
 
 
 def _audit(claim: Claim, what: str, reason: str, at: datetime) -> Audit:

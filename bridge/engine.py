@@ -28,7 +28,7 @@ from bridge.errors import (
     NotFound,
     StoreError,
 )
-from bridge.limits import Brakes
+from bridge.limits import NEVER, Brakes
 from bridge.log import crash
 from bridge.model import (
     REQUEST,
@@ -50,7 +50,7 @@ from bridge.reading import BATCH, TRY_AGAIN_AFTER, Reading, batch_of, retry_in
 from bridge.recovery import Answered, DeadlinePassed, OwnerGone, PeopleActed, Signal, advance
 from bridge.rules import Rules, facts_of
 from bridge.store import StaleCase, Store, StoredRating
-from bridge.survey import SCALE_MAX, Chance, category_of
+from bridge.survey import NOTHING_KNOWN, SCALE_MAX, Chance, category_of
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,6 @@ SWEEP_EVERY = timedelta(days=1)
 SWEEPS_OVERLAP = timedelta(hours=1)
 WATCH_EVERY = timedelta(minutes=5)
 REQUESTS_EVERY = timedelta(minutes=15)
-NEVER = "2000-01-01T00:00:00+00:00"
 LOOKS_OVERLAP = timedelta(minutes=2)
 STAMP_STEP = timedelta(seconds=1)
 MODES_OVERLAP = timedelta(minutes=15)  # ratings between the last run of one mode and the first of the next
@@ -386,9 +385,9 @@ class Engine:
 
     def _take_notice(self, desk: Connector, case: Case, activity: Activity) -> bool:
         """Take what people did to the case; False if that changes nothing."""
-        ticket, order = activity.ticket, list(Category)
+        ticket = activity.ticket
         activity = replace(activity, ticket=replace(ticket, stamp=_stamp(ticket)))
-        if ticket.rated and order.index(ticket.rated) > order.index(case.category):
+        if ticket.rated and ticket.rated.is_better_than(case.category):
             self.receive(case.account, f"rated:{ticket.ticket_id}:{ticket.stamp}", ticket.ticket_id)
         if not (ticket.status.is_gone or is_news(case, activity, self.rules)):
             return False
@@ -445,7 +444,7 @@ class Engine:
     def _chance(self, desk: Connector, case: Case) -> Chance:
         """Find out, where the customer would be asked now, what speaks against it."""
         if case.next_step not in (ASK, REMIND) or not self.briefing.asks_again:
-            return Chance()
+            return NOTHING_KNOWN
         if why := why_barred(self.store, self.rules, case, self.now()):
             return Chance(barred=why)
         return Chance(offered_at=self._offered_at(desk, case) if case.next_step == ASK else None)
@@ -455,7 +454,7 @@ class Engine:
         says = self.rules.accounts[case.account].asks_on_solve
         if desk.asking().asks_on_solve if says is None else says:
             return case.solved_at
-        return desk.asked_since(case.carrier_id, case.confirmed_at or case.flagged_at)
+        return desk.asked_since(case.carrier_id, case.begun_at)
 
     def signal(self, desk: Connector, case: Case, signal: Signal, ticket: Ticket) -> bool:
         """Advance one case and save it; False if another process was quicker.

@@ -24,6 +24,11 @@ class Category(StrEnum):
     NEUTRAL = "neutral"
     GOOD = "good"
 
+    def is_better_than(self, other: Category) -> bool:
+        """True if the customer is happier; the order of the members is the order of happiness."""
+        order = list(Category)
+        return order.index(self) > order.index(other)
+
 
 class Status(StrEnum):
     """What can be done with a ticket, in the words of both helpdesks."""
@@ -433,6 +438,11 @@ class Case:
     def is_open(self) -> bool:
         """True until the case has ended with an outcome."""
         return self.stage is not Stage.ENDED
+
+    @property
+    def begun_at(self) -> datetime:
+        """Since when its deadlines count: a case may begin anew."""
+        return self.confirmed_at or self.flagged_at
 
     @property
     def is_request(self) -> bool:

@@ -54,7 +54,7 @@ def due(case: Case, situation: Situation) -> Case:
 
 
 def _give_up_at(case: Case, situation: Situation) -> datetime:
-    return (case.confirmed_at or case.flagged_at) + situation.rules.limits.give_up_after
+    return case.begun_at + situation.rules.limits.give_up_after
 
 
 def _next(case: Case, situation: Situation) -> Step:
@@ -148,8 +148,7 @@ def _act_on(case: Case, step: Step, situation: Situation) -> Decision:
     if step.deadline is None:
         return _go_on(case, "overdue", "still open", situation)
     missed = f"not {step.what} in time"
-    begun = case.confirmed_at or case.flagged_at  # a case may begin anew
-    name = f"deadline:{begun:%Y%m%d%H%M%S}:{case.deadlines_done}"
+    name = f"deadline:{case.begun_at:%Y%m%d%H%M%S}:{case.deadlines_done}"
     otherwise = step.deadline.otherwise
     if otherwise.assign and not case.chosen_by_human and case.attempt == 1:  # a second attempt is up there already
         return _escalate(case, otherwise.assign, name, missed, situation)
@@ -168,7 +167,7 @@ def _escalate(case: Case, person: str, step: str, why: str, situation: Situation
     if owner.agent_id is None:
         told = alert(case, person, step, f"{why}, and nobody can take it over: {owner.why}", situation)
         tried = replace(case, ladder=(*case.ladder, *owner.steps))
-        again = _reopened(case, Change(note=f"{why[0].upper()}{why[1:]}. Please take this on again."), situation)
+        again = reopened(case, Change(note=f"{why[0].upper()}{why[1:]}. Please take this on again."), situation)
         begins = (effect_for(tried, EffectKind.UPDATE, step, again, situation),) if again.reopen else ()
         return _go_on(tried, "notified", f"{why}; {owner.why}", situation, (*begins, told))
     return _hand_over(case, owner, step, why, situation)
@@ -184,7 +183,7 @@ def _hand_over(case: Case, owner: Owner, step: str, why: str, situation: Situati
         reason=f"{case.reason}; {why}; {owner.why}",
     )
     note = f"{why[0].upper()}{why[1:]}. {given_to(owner, situation.staff)}"
-    change = _reopened(case, Change(note=note, **assignment(owner)), situation)
+    change = reopened(case, Change(note=note, **assignment(owner)), situation)
     return _go_on(
         moved,
         "escalated",
@@ -194,7 +193,7 @@ def _hand_over(case: Case, owner: Owner, step: str, why: str, situation: Situati
     )
 
 
-def _reopened(case: Case, change: Change, situation: Situation) -> Change:
+def reopened(case: Case, change: Change, situation: Situation) -> Change:
     """Return a change that also opens a solved ticket again, where the case is to be worked on."""
     begins = case.solved_at is None and situation.ticket.status is Status.SOLVED
     return reopening(change) if begins and playbook_of(case, situation).ticket == "reopen" else change

@@ -293,7 +293,7 @@ def _rated_again(case: Case, signal: RatedAgain, situation: Situation) -> Decisi
     second = rating.ticket_id in case.ticket_ids and rating.updated_at > case.rated_at
     if second and case.solved_at and rating.updated_at > case.solved_at:
         return pursuit.answered(case, answer_in(rating), situation)
-    if (same or second) and signal.rule is None and _is_better(rating.category, case.category):
+    if (same or second) and signal.rule is None and rating.category.is_better_than(case.category):
         return _changed_mind(case, rating, situation)
     heavier = _heavier(case, signal.rule)
     priority = playbook_of(heavier, situation).priority if heavier.severity != case.severity else None
@@ -310,8 +310,7 @@ def _rated_again(case: Case, signal: RatedAgain, situation: Situation) -> Decisi
         note = f"An agent asked for a recovery of ticket {rating.ticket_id} of this customer, too."
     step = f"join:{rating.rating_id}:{rating.version}"
     change = Change(note=note, priority=priority)
-    if anew and situation.ticket.status is Status.SOLVED and playbook_of(joined, situation).ticket == "reopen":
-        change = reopening(change)
+    change = pursuit.reopened(joined, change, situation) if anew else change
     effect = effect_for(joined, EffectKind.UPDATE, step, change, situation)
     worth_a_note = bool(rating.comment or rating.reason or not same)
     return decide(joined, "joined", f"{call(rating)} joins case {case.case_id}", situation, (effect,) * worth_a_note)
@@ -327,11 +326,6 @@ def _heavier(case: Case, rule: Rule | None) -> Case:
 def answer_in(rating: Rating) -> Answer:
     """Return what a later rating answers to the second question."""
     return Answer(rating.updated_at, rating.category, rating.value, rating.scale_max, rating.rating_id)
-
-
-def _is_better(category: Category, than: Category) -> bool:
-    order = list(Category)
-    return order.index(category) > order.index(than)
 
 
 def _changed_mind(case: Case, rating: Rating, situation: Situation) -> Decision:

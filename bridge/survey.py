@@ -14,6 +14,7 @@ from bridge.connector import Asking
 from bridge.deadlines import ANSWERABLE_FOR
 from bridge.decision import SURVEYED_TAG, Situation, effect_for, playbook_of
 from bridge.model import Case, Category, Change, Effect, EffectKind, Outcome, Stage, Status, SurveyWay, Ticket
+from bridge.noticing import stage_of
 from bridge.rules import Playbook, Settings, Survey, SurveyText, inert
 from bridge.rules.notes import SURVEY_PLACEHOLDERS, Note, break_braces, parse_note
 
@@ -186,9 +187,9 @@ def unasked(case: Case, why: str) -> Case:
     """Return a case whose question did not leave after all."""
     if case.asked_at is None or not case.is_open:
         return case
-    stage = Stage.SOLVED if case.solved_at else Stage.CONTACTED if case.contacted_at else Stage.ASSIGNED
     moved = why if case.solved_at else None  # reopened: it is asked when the ticket is solved again
-    return replace(case, asked_at=None, asked_by=None, not_asked=moved, stage=stage)
+    back = replace(case, asked_at=None, asked_by=None, not_asked=moved)
+    return replace(back, stage=stage_of(back))
 
 
 def _effects(case: Case, found: Plan, situation: Situation) -> tuple[Effect, ...]:
@@ -229,8 +230,7 @@ def outcome_of(case: Case, category: Category) -> Outcome | None:
     """Return how a case ends with this answer; None if the customer is as unhappy as before."""
     if category is Category.GOOD:
         return Outcome.RECOVERED
-    order = list(Category)
-    return Outcome.IMPROVED if order.index(category) > order.index(case.category) else None
+    return Outcome.IMPROVED if category.is_better_than(case.category) else None
 
 
 def category_of(value: int) -> Category:

@@ -6,7 +6,7 @@ settings), read 2026-11-21. A new survey is a link that we bring; a legacy ratin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from bridge.http import BridgeSession
 from bridge.model import Ticket
 from connectors.zendesk.activity import rows_since
 from connectors.zendesk.csat import RESPONSES, Csat
-from connectors.zendesk.pages import PAGED, read_all, record
+from connectors.zendesk.pages import PAGED, allowed, read_all, record
 from connectors.zendesk.people import BRAND_HOSTS
 from connectors.zendesk.question import MAIL_TITLE, RATE_TITLE, Installed, Record, installed
 from connectors.zendesk.tickets import TICKETS
@@ -159,16 +159,6 @@ class Asker:
     def _no_link(self, ticket: Ticket, status: int, why: str) -> Refused:
         where = f"{self._http.account}: ticket {ticket.ticket_id}: Zendesk's own survey cannot be offered"
         return Refused(f"{where}: {why} ({status})", status=status)
-
-
-def allowed(read: Callable[[], Found]) -> Found | None:
-    """Return what was read, or None where our user may not (403)."""
-    try:
-        return read()
-    except CredentialsRefused as exc:
-        if exc.status != 403:
-            raise
-        return None
 
 
 def features(session: BridgeSession) -> Record:

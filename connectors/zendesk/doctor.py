@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 from bridge.connector import Asking, Finding, Level, Tools
 from bridge.errors import CredentialsRefused, HelpdeskError, Unreachable
 from bridge.http import LOOPBACK, BridgeSession
-from connectors.zendesk.asking import Asker, allowed, features, hours_until_closed, spares_ours, wanted
+from connectors.zendesk.asking import Asker, features, hours_until_closed, spares_ours, wanted
 from connectors.zendesk.auth import API_TOKENS_END
 from connectors.zendesk.csat import RATINGS, RESPONSES, SURVEYS, Csat
+from connectors.zendesk.pages import allowed
 from connectors.zendesk.people import People
 from connectors.zendesk.question import TEXT_FIELD, TITLES, installed
 

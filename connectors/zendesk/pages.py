@@ -6,15 +6,26 @@ offsets (`next_page`). A position is a cursor, or the address of the next page; 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias, TypeVar
 
-from bridge.errors import Unreachable
+from bridge.errors import CredentialsRefused, Unreachable
 from bridge.http import BridgeSession
 
+Found = TypeVar("Found")
 Params: TypeAlias = Mapping[str, Any]
 PAGE_SIZE = 100
 PAGED: Params = {"page[size]": PAGE_SIZE}
+
+
+def allowed(read: Callable[[], Found]) -> Found | None:
+    """Return what was read, or None where our user may not (403)."""
+    try:
+        return read()
+    except CredentialsRefused as exc:
+        if exc.status != 403:
+            raise
+        return None
 
 
 def read_page(session: BridgeSession, path: str, params: Params, position: str | None) -> Mapping[str, Any]:

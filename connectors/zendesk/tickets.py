@@ -11,9 +11,9 @@ from itertools import islice
 from typing import Any
 
 from bridge.connector import Tools
-from bridge.errors import BadRecord, CredentialsRefused, NotFound
+from bridge.errors import BadRecord, NotFound
 from bridge.model import Category, Directory, Requester, Status, Ticket
-from connectors.zendesk.pages import PAGE_SIZE, read_all, record, rows
+from connectors.zendesk.pages import PAGE_SIZE, allowed, read_all, record, rows
 from connectors.zendesk.ratings import optional_id
 
 TICKETS = "/api/v2/tickets"
@@ -93,14 +93,10 @@ class Tickets:
     def past_holder(self, ticket_id: str, at: datetime, directory: Directory) -> str | None:
         """Return who held the ticket then; if nobody, the agent who last answered; None if audits may not be read."""
         try:
-            audits = list(read_all(self._http, f"{TICKETS}/{ticket_id}/audits", "audits"))
+            audits = allowed(lambda: list(read_all(self._http, f"{TICKETS}/{ticket_id}/audits", "audits")))
         except NotFound:
             return None
-        except CredentialsRefused as exc:
-            if exc.status != 403:
-                raise
-            return None
-        return holder_at(audits, at, directory)
+        return None if audits is None else holder_at(audits, at, directory)
 
 
 def ticket_from(

@@ -32,7 +32,7 @@ from connectors.zendesk.bodies import (
     take_back_body,
     update_body,
 )
-from connectors.zendesk.pages import record
+from connectors.zendesk.pages import allowed, record
 from connectors.zendesk.question import ASK_TAGS, SURVEYED_TAG, TEXT_FIELD
 from connectors.zendesk.tickets import TICKETS
 from connectors.zendesk.verdicts import failed, row_verdict, unknown, was_asked
@@ -174,13 +174,12 @@ class Writes:
 
     def _audits(self, write: Write, since: datetime) -> list[Row] | None:
         """Return the history of a ticket, oldest first; None where we may not read it."""
+        path = f"{_path(write.ticket.ticket_id)}/audits"
         try:
-            audits = list(rows_since(self._http, f"{_path(write.ticket.ticket_id)}/audits", "audits", since))
+            audits = allowed(lambda: list(rows_since(self._http, path, "audits", since)))
         except NotFound:
             return None
-        except CredentialsRefused as exc:
-            if exc.status != 403:
-                raise
+        if audits is None:
             return None
         return sorted(audits, key=lambda audit: (str(audit.get("created_at")), audit.get("id")))
 
