@@ -68,14 +68,18 @@ def _from_file(path: Path, source: str) -> Secret | None:
     return Secret(text) if text else None
 
 
+def state_path(env: Environment) -> Path:
+    """Return where the folder for database, tokens and lock is, or would be."""
+    if chosen := env.get("BRIDGE_STATE_DIR"):
+        return Path(chosen)
+    from platformdirs import user_state_path
+
+    return user_state_path("recovery-bridge")
+
+
 def state_dir(env: Environment) -> Path:
     """Return the folder for database, tokens and lock, made with mode 0700 if it is missing."""
-    if chosen := env.get("BRIDGE_STATE_DIR"):
-        folder = Path(chosen)
-    else:
-        from platformdirs import user_state_path
-
-        folder = user_state_path("recovery-bridge")
+    folder = state_path(env)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:

@@ -14,11 +14,19 @@ from bridge.rules.values import Money
 
 def check_agreement(file: RulesFile, document: Document, report: Reporter) -> None:
     """Report what contradicts something elsewhere in the file, or stands there already."""
+    _accounts(file, document, report)
     _people(file, document, report)
     _currencies(file, document, report)
     _hours(file, document, report)
     _survey_texts(file, document, report)
     _causes(file, document, report)
+
+
+def _accounts(file: RulesFile, document: Document, report: Reporter) -> None:
+    """Report a helpdesk that stands there twice: each of its ratings would become two cases."""
+    urls = {name: account.url.casefold() for name, account in file.accounts.items()}
+    for url, spot, first in _twins((url, document.spot(("accounts", name, "url"))) for name, url in urls.items()):
+        report.error(spot, f"{url} is the account in line {first.line} already: all would be done twice; delete one")
 
 
 def _people(file: RulesFile, document: Document, report: Reporter) -> None:

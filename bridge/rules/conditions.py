@@ -134,7 +134,7 @@ class Range:
     high: float = float("inf")
 
     def holds(self, facts: Facts) -> bool | None:
-        value = self._value(facts)
+        value = self.value(facts)
         if value is None:
             return _missing(self.subject)
         if self.subject == "age":
@@ -144,7 +144,8 @@ class Range:
     def certain(self, facts: Facts) -> bool:
         return self.holds(facts) is True
 
-    def _value(self, facts: Facts) -> float | None:
+    def value(self, facts: Facts) -> float | None:
+        """Return the number that it looks at; None if there is none or it is not known."""
         if self.subject == "point":
             return facts.point
         if self.subject == "reopens":
@@ -174,7 +175,7 @@ class Range:
         return other.low <= self.low and self.high <= other.high
 
     def seen(self, facts: Facts) -> str:
-        value = self._value(facts)
+        value = self.value(facts)
         if value is None:
             return "not known"
         return show_duration(timedelta(seconds=value)) if self.subject == "age" else f"{value:.4g}"

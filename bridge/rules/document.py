@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from bridge.rules.pasted import INVISIBLE, QUOTES, SPACES, STRAIGHT_QUOTES, look_over
 from bridge.rules.problems import TOP, Reporter, Spot
 
 MAX_SIZE = 1_000_000  # characters
@@ -21,7 +22,7 @@ MAX_DEPTH = 50
 Loc = tuple[str | int, ...]
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?")
-_FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ODD_IN_KEY = re.compile(f"[{SPACES}]")
 _CONSTANTS = {"true": True, "false": False, "null": None, "~": None, "": None}
 _SYNTAX = (  # what the parser says -> what an admin can do about it
     (
@@ -39,6 +40,7 @@ _SYNTAX = (  # what the parser says -> what an admin can do about it
     ("expected <block end>", "this line does not fit those above it; check the indentation, and quotes inside text"),
     ("node content", "a value is missing here, or a bracket is closed that was not opened"),
 )
+_TIGHT = re.compile(r"\s*(?:- +)?[a-z_]{2,40}:(?![\s/]|$)")  # a key whose colon has no space behind it
 _AT_CONTEXT = ("expected ',' or", "unexpected end of stream", "unexpected document", "could not find expected ':'")
 
 
@@ -112,7 +114,7 @@ def compose(text: str, report: Reporter, *, parser: Any = None) -> Document | No
     if len(text) > MAX_SIZE:
         report.error(TOP, f"the file has {len(text):,} characters; at most {MAX_SIZE:,} are read")
         return None
-    if not _characters_are_fine(text, report):
+    if not look_over(text, report):
         return None
     composer = _Composer(report)
     try:
@@ -120,7 +122,9 @@ def compose(text: str, report: Reporter, *, parser: Any = None) -> Document | No
             if not composer.take(event):
                 return None
     except yaml.MarkedYAMLError as exc:
-        report.error(*_explain(exc, composer.long_quote, report))
+        spot, message = _explain(exc, composer.long_quote, report)
+        if not any(problem.line in (spot.line - 1, spot.line) for problem in report.problems):  # else that is why
+            report.error(spot, message)
         return None
     except yaml.YAMLError as exc:
         report.error(TOP, f"not YAML: {exc}")
@@ -130,23 +134,16 @@ def compose(text: str, report: Reporter, *, parser: Any = None) -> Document | No
     return composer.document
 
 
-def _characters_are_fine(text: str, report: Reporter) -> bool:
-    """Report the first control characters of the text; the parser would only give a byte position."""
-    for number, found in enumerate(_FORBIDDEN.finditer(text.removeprefix("\ufeff"))):
-        before = text.removeprefix("\ufeff")[: found.start()]
-        line, column = before.count("\n") + 1, found.start() - before.rfind("\n")
-        report.error(Spot(line, column), f"control character U+{ord(found[0]):04X}; delete it")
-        if number == 9:
-            break
-    return not report.problems
-
-
 def _explain(exc: yaml.MarkedYAMLError, long_quote: tuple[Spot, int] | None, report: Reporter) -> tuple[Spot, str]:
     """Say where a syntax error is and what to do; the last quoted text of several lines is the usual suspect."""
     problem = exc.problem or "not YAML"
     at_context = exc.context_mark is not None and any(words in problem for words in _AT_CONTEXT)
     mark = exc.context_mark if at_context else exc.problem_mark
     spot = Spot(mark.line + 1, mark.column + 1) if mark else TOP
+    if "mapping values are not allowed" in problem or "expected ':'" in problem:
+        for number in (spot.line, spot.line - 1):
+            if number and (tight := _TIGHT.match(report.line(number))):
+                return Spot(number, tight.end()), "put a space after the colon"
     if long_quote and long_quote[1] == spot.line:
         return long_quote[0], f"this quote ends only in line {spot.line}; close it where the text ends"
     if "expected ',' or" in problem and re.match(r"[\[{][^\]}]*\s#", report.line(spot.line)[spot.column - 1 :]):
@@ -208,6 +205,8 @@ class _Composer:
         if event.style in ("'", '"') and (last_line := _last_line(event)) > spot.line:
             self.long_quote = (spot, last_line)
         self._refuse_marks(event, spot)
+        if not event.value.isascii() and event.style not in ("'", '"', "|", ">"):
+            self._refuse_lookalikes(event.value, spot)
         if not self._wants_key():
             self._place(_plain_value(event.value) if event.implicit[0] else event.value, spot)
             return
@@ -238,6 +237,14 @@ class _Composer:
             holder[key] = value
             holder.key_spots[key] = key_spot
             holder.value_spots[key] = spot
+
+    def _refuse_lookalikes(self, text: str, spot: Spot) -> None:
+        """Report quotes that quote nothing, and characters that nobody sees, in text without quotes."""
+        if text.startswith(tuple(QUOTES)):
+            self._report.error(spot, STRAIGHT_QUOTES)
+        elif odd := INVISIBLE.search(text) or (self._wants_key() and _ODD_IN_KEY.search(text)):
+            place = Spot(spot.line, spot.column + odd.start())
+            self._report.error(place, f"a character that nobody sees stands here, U+{ord(odd[0]):04X}; delete it")
 
     def _refuse_marks(self, event: Any, spot: Spot) -> None:
         if event.anchor is not None:

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from bridge.model import REQUEST, Category, Directory, Rating, Ticket
@@ -76,7 +76,7 @@ class Facts:
     def bad_ratings_within(self, window: timedelta) -> int:
         """Count this customer's bad ratings in the time before this rating, with this one and any since."""
         since = self.rated_at - window
-        return sum(1 for moment in self.bad_rated_at if moment >= since)
+        return len([moment for moment in self.bad_rated_at if moment >= since])
 
     @cached_property
     def folded_comment(self) -> str:
@@ -109,10 +109,11 @@ def facts_of(
         "reason": rating.reason or None,
         "bad_rated_at": tuple(bad_rated_at),
     }
-    return Facts(**of_rating, **(_of_ticket(ticket, directory) if ticket else {}))  # type: ignore[arg-type]
+    return Facts(**of_rating, **(ticket_facts(ticket, directory) if ticket else {}))  # type: ignore[arg-type]
 
 
-def _of_ticket(ticket: Ticket, directory: Directory | None) -> dict[str, Any]:
+def ticket_facts(ticket: Ticket, directory: Directory | None) -> dict[str, Any]:
+    """Return what the rules look at of a ticket, under the names of TICKET_FACTS."""
     requester = ticket.requester
     return {
         "tags": ticket.tags,
@@ -144,18 +145,29 @@ def fold_language(tag: str) -> str:
     return fold(tag).replace("_", "-")
 
 
+@lru_cache(maxsize=8192)
+def fold_name(name: str) -> str:
+    """Return `fold(name)` of what comes again and again: tags, groups, brands; never of a customer's words."""
+    return fold(name)
+
+
+def fold_fact(subject: str, value: Any) -> Any:
+    """Return the form in which conditions compare a fact that is a text, a list of tags or true or false."""
+    if value is None:
+        return None
+    if subject == "requested":
+        return "true" if value else "false"
+    if subject == "language":
+        return fold_language(value)
+    return frozenset(map(fold_name, value)) if subject in _LISTS else fold_name(value)
+
+
 class _Folded(dict[str, Any]):
     def __init__(self, facts: Facts) -> None:
-        super().__init__(category=str(facts.category), requested="true" if facts.requested else "false")
+        super().__init__()
         self._facts = facts
 
     def __missing__(self, name: str) -> Any:
-        value = getattr(self._facts, name)
-        if name == "language" and value is not None:
-            value = fold_language(value)
-        elif name in _LISTS and value is not None:
-            value = frozenset(map(fold, value))
-        elif value is not None:
-            value = fold(value)
+        value = fold_fact(name, getattr(self._facts, name))
         self[name] = value
         return value

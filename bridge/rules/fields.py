@@ -12,6 +12,7 @@ from typing import Any
 
 from bridge.hours import parse_duration
 from bridge.model import Category
+from bridge.rules import forms, guesses
 from bridge.rules.conditions import Block, Choice, Comment, Condition, Line, Range, Tags, WordList
 from bridge.rules.document import Items, Map
 from bridge.rules.facts import fold, fold_language, fold_words
@@ -23,8 +24,18 @@ PRIORITIES = ("low", "normal", "high", "urgent")
 LONGEST_WINDOW = 3650  # days of bad_ratings_<N>d
 
 _BAD_RATINGS = re.compile(r"bad_ratings_[1-9][0-9]{0,3}d")
+_PATTERN = re.compile(
+    r"\.[*+]|\\[a-zA-Z]|^\^|\$$|^/.*/[a-z]*$|\(\?|\[[^]]+\]|\w\|\w|^[^*]*\w\*$"
+)  # of a regular expression
+_COMPARISON = re.compile(r"\s*(<=?|>=?|=<|=>|under|over|below|above|at most|at least)\s*([0-9.]+)\s*")
+_JOINED = {  # words by which other tools join conditions
+    "and": "all lines of a block must hold anyway; write them one below the other",
+    "all": "all lines of a block must hold anyway; write them one below the other",
+    "or": "write any: with a list; one of its items is enough",
+    "not": "write what must not hold below unless:, beside when",
+}
 _BESIDE = ("name", "unless", "severity", "playbook", "incident")  # keys of a rule that are easily put one step too deep
-LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
+LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*")
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,10 @@ class Place:
         """Return the keys of a mapping; reports unknown ones."""
         found = [key for key in self.value if key in known]
         for key in self.value:
-            if key not in known:
+            if key not in known and self.value[key] is None and self.value.in_braces:
+                advice = f'"{key}" became a key of its own; several are written as a list: [one, {key}]'
+                self.report.error(self.value.key_spots[key], advice)
+            elif key not in known:
                 self.report.error(self.value.key_spots[key], *unknown(f"word for {self.field}", key, known))
         if not self.value:
             self.wrong(f"{self.field}: {{}} asks nothing; write one of: {', '.join(known)}")
@@ -88,6 +102,7 @@ class Field:
     help: str
     example: str
     read: Reader
+    form: forms.Form  # of its value, for editors
 
 
 # ------------------------------------------------------------------ texts
@@ -115,9 +130,16 @@ def _value(subject: str, place: Place, known: Collection[str] | None) -> str | N
         return None
     if subject == "language":
         if not LANGUAGE_TAG.fullmatch(text):
-            place.wrong(f'language: "{text}" is not a language tag; write it like de or pt-br')
+            right = guesses.language(text)
+            message = f'language: "{text}" is not a language tag; write {right or "it like de or pt-br"}'
+            place.report.error(place.spot, message, right)
         return fold_language(text)
     names = place.accounts if subject == "account" else known
+    parts = [part.strip() for part in text.split(",")]
+    if names is not None and len(parts) > 1 and {*map(fold, parts)} <= {*map(fold, names)}:
+        right = f"[{', '.join(parts)}]"
+        place.report.error(place.spot, f"{place.field}: several are written as a list: {right}", right)
+        return None
     if names is not None and fold(text) not in map(fold, names):
         place.report.error(place.spot, *unknown(place.field, text, names))
     return fold(text)
@@ -125,6 +147,8 @@ def _value(subject: str, place: Place, known: Collection[str] | None) -> str | N
 
 # ------------------------------------------------------------------ ratings and numbers
 def _rating(place: Place) -> list[Condition]:
+    if _is_comparison(place):
+        return []
     if isinstance(place.value, int | float) and not isinstance(place.value, bool):
         place.wrong(f"rating: for a point on the scale from 1 to 5 write {{at_most: {place.value}}} or at_least")
         return []
@@ -145,7 +169,23 @@ def _category(values: frozenset[str]) -> Choice:
     return Choice("category", values)
 
 
+def _is_comparison(place: Place) -> bool:
+    """Report a comparison such as `<= 2`; here it is written in words."""
+    found = _COMPARISON.fullmatch(place.value) if isinstance(place.value, str) else None
+    if not found:
+        return False
+    low = found[1] in (">", ">=", "=>", "over", "above", "at least")
+    number = float(found[2]) if found[2].replace(".", "", 1).isdigit() else 1.0
+    if found[1] in ("<", ">", "under", "over", "below", "above"):
+        number += 1 if low else -1
+    right = f"{{{'at_least' if low else 'at_most'}: {number:g}}}"
+    place.report.error(place.spot, f"{place.field}: comparisons are written in words; write {right}", right)
+    return True
+
+
 def _count(place: Place) -> list[Condition]:
+    if _is_comparison(place):
+        return []
     if not isinstance(place.value, Map):
         shown = place.value if isinstance(place.value, int) else 3
         place.wrong(f"{place.field}: write {{at_least: {shown}}} or {{at_most: {shown}}}")
@@ -183,7 +223,9 @@ def _age(place: Place) -> list[Condition]:
         try:
             seconds = parse_duration(text).total_seconds()
         except ValueError as exc:
-            part.wrong(f"rated: {exc}")
+            right = guesses.duration(text)
+            message = f'"{text}" is not a duration; write {right}' if right else str(exc)
+            place.report.error(part.spot, f"rated: {message}", right)
             continue
         found.append(Range("age", low=seconds) if key == "older_than" else Range("age", high=seconds))
     return found
@@ -250,36 +292,57 @@ def _words(place: Place) -> frozenset[str]:
     words = set()
     for item in place.items():
         text = item.text()
-        if text is not None and fold_words(text):
+        if text is not None and _PATTERN.search(text):
+            item.wrong("words are looked for as they stand, not as patterns; write each form: [refund, refunds]")
+        elif text is not None and fold_words(text):
             words.add(fold_words(text))
     return frozenset(words)
 
 
 # ------------------------------------------------------------------ the list
+_CHANNEL, _PRIORITY, _TAG = (
+    forms.choice(form) for form in (forms.one_of(*CHANNELS), forms.one_of(*PRIORITIES), forms.LANGUAGE)
+)
+
 FIELDS: Mapping[str, Field] = {
-    "rating": Field("what the helpdesk calls it, or a point from 1 to 5", "rating: [bad, neutral]", _rating),
-    "reason": Field("the reason that the customer picked", "reason: {any_of: [Too slow]}", _choice("reason")),
-    "comment": Field("what the customer wrote", "comment: {mentions: [refund, still broken]}", _comment),
-    "rated": Field("how long ago the rating was given", "rated: {older_than: 14d}", _age),
+    "rating": Field(
+        "what the helpdesk itself calls it, or a point on a scale from 1 to 5", "[bad, neutral]", _rating, forms.RATING
+    ),
+    "reason": Field(
+        "the reason that the customer picked", "{any_of: [Missing feature]}", _choice("reason"), forms.choice()
+    ),
+    "comment": Field("what the customer wrote", "{mentions: [refund, still broken]}", _comment, forms.COMMENT),
+    "rated": Field("how long ago the rating was given", "{older_than: 14d}", _age, forms.AGE),
     "bad_ratings_90d": Field(
-        "this customer's bad ratings in so many days, with this one", "bad_ratings_90d: {at_least: 3}", _count
+        "this customer's bad ratings in so many days (any number), on all accounts, with this one",
+        "{at_least: 3}",
+        _count,
+        forms.COUNT,
     ),
     "requested": Field(
-        "an agent asked for it with the tag sr_request; what does not name it is about ratings",
-        "requested: true",
+        "an agent asked for it with the tag sr_request; rules that do not name it are about ratings alone",
+        "true",
         _requested,
+        forms.YES_OR_NO,
     ),
-    "account": Field("which helpdesk", "account: acme", _choice("account")),
-    "tags": Field("tags of the ticket", "tags: {has_any: [spam, test]}", _tags),
-    "customer_tags": Field("tags of the requester", "customer_tags: {has: vip}", _tags),
-    "organization_tags": Field("tags of their organisation", "organization_tags: {has_none: [trial]}", _tags),
-    "channel": Field("how the ticket came in", "channel: [chat, messaging]", _choice("channel", CHANNELS)),
-    "group": Field("the group that has the ticket", "group: Support", _choice("group")),
-    "brand": Field("brand (Zendesk) or product (Freshdesk)", "brand: Acme Pro", _choice("brand")),
-    "product": Field("another name for brand", "product: Acme Pro", _choice("brand")),
-    "priority": Field("the ticket's priority", "priority: {none_of: [low]}", _choice("priority", PRIORITIES)),
-    "language": Field("the requester's language; de also means de-at", "language: de", _choice("language")),
-    "reopens": Field("how often the ticket was reopened", "reopens: {at_least: 2}", _count),
+    "account": Field("which helpdesk", "acme", _choice("account"), forms.choice()),
+    "tags": Field("tags of the ticket", "{has_any: [spam, test]}", _tags, forms.TAGS),
+    "customer_tags": Field("tags of the requester", "{has: vip}", _tags, forms.TAGS),
+    "organization_tags": Field("tags of their organisation", "{has_none: [trial]}", _tags, forms.TAGS),
+    "channel": Field(
+        f"how the ticket came in: {', '.join(CHANNELS)}", "[chat, phone]", _choice("channel", CHANNELS), _CHANNEL
+    ),
+    "group": Field("the group that has the ticket", "Support", _choice("group"), forms.choice()),
+    "brand": Field("brand (Zendesk) or product (Freshdesk)", "Acme Pro", _choice("brand"), forms.choice()),
+    "product": Field("another name for brand", "Acme Pro", _choice("brand"), forms.choice()),
+    "priority": Field(
+        "the ticket's priority: low, normal, high, urgent",
+        "{none_of: [low]}",
+        _choice("priority", PRIORITIES),
+        _PRIORITY,
+    ),
+    "language": Field("the requester's language; de also means de-at", "[de, nl]", _choice("language"), _TAG),
+    "reopens": Field("how often the ticket was reopened", "{at_least: 2}", _count, forms.COUNT),
 }
 
 
@@ -322,6 +385,11 @@ def _unknown_field(key: str, block: Map, report: Reporter) -> None:
     elif window:
         right = f"bad_ratings_{window[1]}d"
         report.error(spot, f'unknown field "{key}", did you mean "{right}"?', right)
+    elif joined := re.fullmatch(r"([a-z_]+)(?::|\s*(?:=|==|is|:=)\s+|=)(\S.*)", key):
+        right = f"{joined[1]}: {joined[2]}"
+        report.error(spot, f"a condition is written with a colon and a space: {right}", right)
+    elif key in _JOINED:
+        report.error(spot, f'there is no "{key}" here: {_JOINED[key]}')
     elif key in _BESIDE:
         report.error(spot, f'"{key}" is no condition; write it beside when, not inside it')
     elif block[key] is None and block.in_braces:

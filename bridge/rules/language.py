@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from bridge.connector import Needs
 from bridge.hours import Calendar
 from bridge.model import Category, Directory, Severity
 from bridge.rules.conditions import Choice, Comment, Condition, Line, Tags
-from bridge.rules.document import Document, Items, Map
+from bridge.rules.document import Document
 from bridge.rules.facts import Facts, fold, fold_language
+from bridge.rules.index import Patient
+from bridge.rules.names import names, report_unknown
 from bridge.rules.notes import Note
-from bridge.rules.problems import Problem, Reporter, Spot, unknown
+from bridge.rules.problems import Problem, Reporter
 from bridge.rules.schema import (
     Account,
     Cause,
@@ -35,7 +38,8 @@ from bridge.rules.schema import (
     SurveyText,
 )
 
-NamedPlace = tuple[Literal["group", "agent"], str, int, int]
+E = TypeVar("E", bound=Ignore)
+NamedPlace = tuple[str, str, int, int]
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class RuleTrace:
     name: str
     matches: bool
     lines: tuple[LineTrace, ...]
+    disabled: str | None = None  # why it is switched off
 
 
 @dataclass(frozen=True)
@@ -101,10 +106,8 @@ class Rules:
         self.playbooks = playbooks
         self.ignore: tuple[Ignore, ...] = file.ignore
         self.rules: tuple[Rule, ...] = file.rules
-        self._tests = [
-            (entry.when.matches, entry.unless.matches if entry.unless else None, Verdict(kind, entry, reason))
-            for entry, kind, reason in self._entries()
-        ]
+        self._verdicts = [Verdict(kind, entry, reason) for entry, kind, reason in self._entries()]
+        self._finder = Patient([*in_force(self.ignore), *in_force(self.rules)])
         self._no_rule = Verdict("no_rule", None, "no rule matches")
         self._own_hours = {whose(entry): entry for entry in file.hours}
         self._calendars: dict[tuple[tuple[str, str], ...], Calendar] = {}
@@ -112,27 +115,42 @@ class Rules:
         tagged = {fold(cause.tag): name for name, cause in file.causes.items() if cause.tag}
         self._causes = tagged | {fold(name): name for name in file.causes}
 
+    def played(self, **settings: Any) -> Rules:
+        """Return the same rules under other settings, such as mode="live"."""
+        other = copy(self)
+        other.settings = self.settings.model_copy(update=settings)
+        return other
+
+    def keeping(self, playbook: str, earlier: Rules) -> Rules:
+        """Return these rules with one playbook as it was in *earlier* ones.
+
+        Who people are, hours, limits, switches and the other playbooks are those of today.
+        """
+        other = copy(self)
+        other.playbooks = {**self.playbooks, playbook: earlier.playbooks[playbook]}
+        other.people = {**earlier.people, **self.people}
+        other.notes = {**earlier.notes, **self.notes}
+        return other
+
     def _entries(self) -> Iterable[tuple[Ignore, Literal["ignored", "matched"], str]]:
-        for entry in self.ignore:
+        for entry in in_force(self.ignore):
             yield entry, "ignored", f'ignored by "{entry.name}"'
-        for rule in self.rules:
+        for rule in in_force(self.rules):
             yield rule, "matched", f'matched "{rule.name}"'
 
     # -------------------------------------------------------------- deciding
     def decide(self, facts: Facts) -> Verdict:
         """Return the first entry that the facts match; what is not known never matches."""
-        for matches, excepted, verdict in self._tests:
-            if matches(facts) and not (excepted is not None and excepted(facts)):
-                return verdict
-        return self._no_rule
+        number = self._finder.first(facts)
+        return self._no_rule if number is None else self._verdicts[number]
 
     def could_match(self, facts: Facts) -> bool:
         """False only if no rule can match, whatever the facts of the ticket that are None turn out to be."""
-        if any(entry.unless is None and entry.when.certain(facts) for entry in self.ignore):
+        if any(entry.unless is None and entry.when.certain(facts) for entry in in_force(self.ignore)):
             return False
         return any(
             rule.when.holds(facts) is not False and not (rule.unless is not None and rule.unless.certain(facts))
-            for rule in self.rules
+            for rule in in_force(self.rules)
         )
 
     def trace(self, facts: Facts) -> list[RuleTrace]:
@@ -249,7 +267,7 @@ class Rules:
             customer_tags=frozenset[str]().union(*(c.every.union(c.never, *c.some) for c in tags), *of_table),
             language=any(map(_asks_language, conditions)),
             fields=frozenset(self.settings.ticket_fields.named.values()),
-            requests=any(is_of_requests(branch) for rule in self.rules for branch in rule.when.branches()),
+            requests=any(is_of_requests(branch) for rule in in_force(self.rules) for branch in rule.when.branches()),
             surveys=surveys,
             rerating=self.settings.allow_rerating,
             survey_mail=self.settings.survey_mail == "helpdesk",
@@ -262,17 +280,18 @@ class Rules:
         return self.settings.surveys != "off" and any(self.playbooks[rule.playbook].survey for rule in self.rules)
 
     def _lines(self) -> Iterable[tuple[str, Line]]:
-        for entry in (*self.ignore, *self.rules):
+        for entry in (*in_force(self.ignore), *in_force(self.rules)):
             yield from entry.when.every_line("when")
             yield from entry.unless.every_line("unless") if entry.unless else ()
 
     def _could_take(self, category: Category) -> bool:
-        branches = (branch for rule in self.rules for branch in rule.when.branches())
+        branches = (branch for rule in in_force(self.rules) for branch in rule.when.branches())
         return any(_allows(branch.get("category"), category) for branch in branches if not is_of_requests(branch))
 
     def names(self) -> list[NamedPlace]:
         """Return every group and agent of the helpdesk that the file names, with line and column."""
-        return [(kind, name, spot.line, spot.column) for kind, name, spot in _names(self.document.data)]
+        found = (name for name in names(self.document.data) if name.kind in ("group", "agent"))
+        return [(name.kind, name.text, name.spot.line, name.spot.column) for name in found]
 
     def unknown_names(self, directories: Mapping[str, Directory]) -> list[Problem]:
         """Return a problem for every group and agent that exists on none of the accounts, as their directories say.
@@ -280,20 +299,7 @@ class Rules:
         An agent of `away` or `hours` who is none any more is only a warning: people leave.
         """
         report = Reporter(self.path, self.text)
-        known = {
-            "group": {name for directory in directories.values() for name in directory.groups.values()},
-            "agent": {agent.email for directory in directories.values() for agent in directory.agents.values()},
-        }
-        there = {kind: {fold(name) for name in names} for kind, names in known.items()}
-        leavers = {id(spot) for kind, _, spot in _staff_names(self.document.data) if kind == "agent"}
-        for kind, name, spot in _names(self.document.data) if directories else ():
-            if fold(name) in there[kind]:
-                continue
-            message, suggestion = unknown(f"{kind} of the helpdesk", name, known[kind])
-            if id(spot) in leavers:
-                report.warning(spot, message)
-            else:
-                report.error(spot, message, suggestion)
+        report_unknown(self.document.data, directories, report)
         return report.problems
 
 
@@ -305,8 +311,12 @@ def _trace(entry: Ignore, kind: Literal["ignore", "rule"], facts: Facts) -> Rule
         for part, line in block.every_line(name)
         if not line.is_implied or line.holds(facts) is False
     )
-    excepted = entry.unless is not None and entry.unless.holds(facts) is True
-    return RuleTrace(kind, entry.name, entry.when.holds(facts) is True and not excepted, lines)
+    return RuleTrace(kind, entry.name, entry.takes(facts), lines, entry.disabled)
+
+
+def in_force(entries: Iterable[E]) -> list[E]:
+    """Return the entries of `ignore` or `rules` that are not switched off."""
+    return [entry for entry in entries if not entry.disabled]
 
 
 def _asks_language(condition: Condition) -> bool:
@@ -342,54 +352,3 @@ def _widening(language: str | None) -> Iterator[str]:
     while tag:
         yield tag
         tag = tag.rpartition("-")[0]
-
-
-# ------------------------------------------------------------------ names of the helpdesk, with their places
-def _names(data: Any) -> list[tuple[Literal["group", "agent"], str, Spot]]:
-    found = _staff_names(data)
-    for entry in _maps(data.get("people")):
-        found += _place_names(entry)
-        for key in ("per_group", "per_brand", "per_reason"):
-            variants = entry.get(key)
-            if key == "per_group" and isinstance(variants, Map):
-                found += [("group", name, spot) for name, spot in variants.key_spots.items()]
-            for variant in _maps(variants):
-                found += _place_names(variant)
-    for section in ("ignore", "rules"):
-        for entry in _maps(data.get(section)):
-            for block in (entry.get("when"), entry.get("unless")):
-                found += _condition_names(block)
-    return found
-
-
-def _staff_names(data: Any) -> list[tuple[Literal["group", "agent"], str, Spot]]:
-    """Return the names in the lists of who is away and who has hours of their own."""
-    return [name for section in ("away", "hours") for entry in _maps(data.get(section)) for name in _place_names(entry)]
-
-
-def _maps(section: Any) -> list[Map]:
-    values = section.values() if isinstance(section, Map) else section or ()
-    return [value for value in values if isinstance(value, Map)]
-
-
-def _place_names(entry: Map) -> list[tuple[Literal["group", "agent"], str, Spot]]:
-    kinds: tuple[Literal["group", "agent"], ...] = ("group", "agent")
-    return [(kind, entry[kind], entry.value_spots[kind]) for kind in kinds if isinstance(entry.get(kind), str)]
-
-
-def _condition_names(block: Any) -> list[tuple[Literal["group", "agent"], str, Spot]]:
-    if not isinstance(block, Map):
-        return []
-    found: list[tuple[Literal["group", "agent"], str, Spot]] = []
-    for inner in block.get("any") or ():
-        found += _condition_names(inner)
-    value = block.get("group")
-    if isinstance(value, str):
-        found.append(("group", value, block.value_spots["group"]))
-    lists = value.values() if isinstance(value, Map) else [value]
-    for items in lists:
-        if isinstance(items, Items):
-            found += [("group", item, spot) for item, spot in zip(items, items.value_spots, strict=True)]
-        elif isinstance(value, Map) and isinstance(items, str):
-            found.append(("group", items, next(spot for key, spot in value.value_spots.items() if value[key] is items)))
-    return found

@@ -6,15 +6,18 @@ of its `any`, each with one merged condition per subject (see `conditions`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bridge.hours import PublicHolidays
 from bridge.rules.conditions import Block, Choice, Condition, Range
-from bridge.rules.document import Loc, Map
+from bridge.rules.document import Items, Loc, Map
+from bridge.rules.facts import fold
 from bridge.rules.language import Rules, is_of_requests
 from bridge.rules.lint_playbooks import lint_playbooks
-from bridge.rules.problems import Reporter
+from bridge.rules.problems import Reporter, Spot
 from bridge.rules.schema import Ignore
 
 MOST_BRANCHES = 32  # of one block; with more, nothing is claimed
@@ -25,6 +28,8 @@ _CALLED_BAD = {  # points from 1 to 5 of what the vendors themselves call bad, o
 }
 
 Branch = Mapping[str, Condition]
+
+_WINDOW = re.compile(r"bad_ratings_([0-9]+)d")
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,9 @@ def lint(rules: Rules, report: Reporter) -> None:
     _reach(rules, data, report)
     _bad_ratings(rules, data, report)
     _unused(rules, data, report)
+    _twice(data, report)
+    _limits(rules, report)
+    _hosts(rules, report)
     lint_playbooks(rules, report)
 
 
@@ -79,7 +87,7 @@ def _reach(rules: Rules, data: Map, report: Reporter) -> None:
     for what, section, source in entries:
         spot = places[section][numbers[section]].value_spots["name"]
         numbers[section] += 1
-        entry = _entry(source)
+        entry = None if source.disabled else _entry(source)
         if entry is None:
             continue
         why = _never_matches(entry)
@@ -88,7 +96,22 @@ def _reach(rules: Rules, data: Map, report: Reporter) -> None:
             continue
         if taker := _taken_by(entry, above):
             report.warning(spot, f'{what} "{entry.name}" is never reached: {taker}')
+        else:
+            _parts(entry, places[section][numbers[section] - 1], report)
         above.append(entry)
+
+
+def _parts(entry: Entry, written: Map, report: Reporter) -> None:
+    """Warn of alternatives that add nothing to an entry, and of an unless that takes nothing out of it."""
+    alternatives: Items = written["when"].get("any") or Items()
+    for number, branch in enumerate(entry.when[: len(alternatives)]):
+        spot = alternatives.value_spots[number]
+        if why := _impossible(branch):
+            report.warning(spot, f"this alternative can never hold: {why}")
+        elif any(_inside(branch, other) for other in entry.when[:number]):
+            report.warning(spot, "this alternative adds nothing: one above it takes all that it asks for")
+    if entry.unless and all(_impossible(_both(branch, out)) for branch in entry.when for out in entry.unless):
+        report.warning(written.key_spots["unless"], "this unless takes nothing out: none of it can hold beside when")
 
 
 def _entry(source: Ignore) -> Entry | None:
@@ -146,7 +169,20 @@ def _both(branch: Branch, other: Branch) -> Branch:
 
 
 def _impossible(branch: Branch) -> str | None:
-    return next((why for condition in branch.values() if (why := condition.impossible())), None)
+    why = next((why for condition in branch.values() if (why := condition.impossible())), None)
+    return why or _too_many_in_less(branch)
+
+
+def _too_many_in_less(branch: Branch) -> str | None:
+    """Say why bad ratings cannot be so many in a time and so few in a longer one."""
+    windows = [(int(found[1]), one) for one in branch.values() if (found := _WINDOW.fullmatch(one.subject))]
+    for days, short in windows:
+        for more_days, long in windows:
+            if days < more_days and isinstance(short, Range) and isinstance(long, Range) and short.low > long.high:
+                return (
+                    f"there are no {short.low:g} bad ratings in {days} days with at most {long.high:g} in {more_days}"
+                )
+    return None
 
 
 # ------------------------------------------------------------------ bad ratings that nobody takes
@@ -156,7 +192,7 @@ def _bad_ratings(rules: Rules, data: Map, report: Reporter) -> None:
         (number, branch)
         for number, rule in enumerate(rules.rules)
         for branch in rule.when.branches()
-        if not is_of_requests(branch)
+        if not rule.disabled and not is_of_requests(branch)
     ]
     if any(len(branch.keys() - {"requested"}) <= 1 and _takes_all_bad(branch) for _, branch in branches):
         return
@@ -191,6 +227,39 @@ def _left_out(highest: float, rules: Rules) -> str | None:
     return None
 
 
+# ------------------------------------------------------------------ what says nothing, or against itself
+def _twice(value: Any, report: Reporter) -> None:
+    """Warn of texts that stand twice in one list; a loop, for the text may be nested deeply."""
+    waiting = [value]
+    while waiting:
+        here = waiting.pop()
+        waiting += here.values() if isinstance(here, Map) else here if isinstance(here, Items) else ()
+        seen: dict[str, Spot] = {}
+        for item, spot in zip(here, here.value_spots, strict=True) if isinstance(here, Items) else ():
+            if isinstance(item, str) and seen.setdefault(fold(item), spot) is not spot:
+                report.warning(spot, f'"{item}" stands in this list twice; delete one')
+
+
+def _limits(rules: Rules, report: Reporter) -> None:
+    limits, document = rules.limits, rules.document
+    if limits.tickets_per_hour and limits.tickets_per_day and limits.tickets_per_hour >= limits.tickets_per_day:
+        advice = f"this is never reached: tickets_per_day is {limits.tickets_per_day}; write less, or delete it"
+        report.warning(document.spot(("limits", "tickets_per_hour")), advice)
+    one, all_of_them = limits.goodwill_per_ticket, limits.goodwill_per_customer
+    if one and all_of_them and one.amount > all_of_them.money.amount:
+        advice = f"no ticket gets that much: goodwill_per_customer is {all_of_them.money}"
+        report.warning(document.spot(("limits", "goodwill_per_ticket")), advice)
+
+
+def _hosts(rules: Rules, report: Reporter) -> None:
+    """Warn of an address that names one helpdesk where the connector is another's."""
+    for name, account in rules.accounts.items():
+        other = next((one for one in _CALLED_BAD if one != account.connector and f".{one}." in account.url), None)
+        if other and account.connector in _CALLED_BAD:
+            advice = f"this address is of {other}, not of {account.connector}; write connector: {other}"
+            report.warning(rules.document.spot(("accounts", name, "connector")), advice, other)
+
+
 # ------------------------------------------------------------------ what nobody uses
 def _unused(rules: Rules, data: Map, report: Reporter) -> None:
     books = {rule.playbook for rule in rules.rules}
@@ -203,6 +272,11 @@ def _unused(rules: Rules, data: Map, report: Reporter) -> None:
         "people": {name for book in rules.playbooks.values() for name, _ in book.people}
         | {line.approved_by for line in (rules.goodwill.lines if rules.goodwill else ())},
     }
+    if rules.settings.ticket_fields.cause is None:
+        for name, cause in rules.causes.items():
+            if cause.tag is None:
+                advice = f'nobody can say "{name}" on a ticket: write a tag, or settings.ticket_fields.cause'
+                report.warning(data["causes"].key_spots[name], advice)
     for section, what in (("playbooks", "playbook"), ("notes", "note"), ("people", "person")):
         defined = data.get(section) or Map()
         for name in defined:

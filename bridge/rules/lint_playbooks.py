@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 
-from bridge.hours import MIDNIGHT, Calendar, Hours, show_duration
+from bridge.hours import MIDNIGHT, Calendar, Hours, parse_duration, show_duration
 from bridge.model import Severity
 from bridge.rules.document import Loc
 from bridge.rules.facts import fold
@@ -18,6 +18,8 @@ from bridge.rules.schema import Goodwill, GoodwillLine, Playbook, Survey, Survey
 
 ANSWERS_COUNT_FOR = timedelta(days=28)  # after the solution; later ones the helpdesks do not record
 CLOCK_CHANGES = timedelta(hours=2)  # more than those of a quarter of a year can add to the hours of some weeks
+ANSWERABLE_FOR = timedelta(hours=48)  # with less time left a ticket is solved again: see bridge/deadlines.py
+SLACK = timedelta(hours=4)  # by which a question is planned earlier, for runs that are late
 
 _WEEK, _DAY = timedelta(days=7), timedelta(days=1)
 
@@ -28,6 +30,7 @@ def lint_playbooks(rules: Rules, report: Reporter) -> None:
         _deadlines(name, book, rules, report)
         _after_solution(name, book, rules, report)
         _nobody(name, book, rules, report)
+    _working_days(rules, report)
     _questions(rules, report)
     _texts(rules, report)
     _goodwill(rules, report)
@@ -87,6 +90,26 @@ def _length(start: time, end: time) -> timedelta:
     return datetime.combine(last, end) - datetime.combine(first, start)
 
 
+def _working_days(rules: Rules, report: Reporter) -> None:
+    """Warn of working time that is written in days: a day of it is 24 open hours."""
+    weeks = [rules.settings.working_hours, *(own.working_hours for own in rules.hours if own.working_hours)]
+    longest = max(sum((_length(*hours) for hours in day), timedelta()) for week in weeks for day in week)
+    if longest >= _DAY:
+        return
+    for name in rules.playbooks:
+        book = rules.document.at(("playbooks", name))
+        deadlines = [("deadlines", number, "within") for number in range(len(book.get("deadlines") or ()))]
+        for path in (*deadlines, ("remind_if_silent",)):
+            loc: Loc = ("playbooks", name, *path)
+            written = rules.document.at(loc)
+            if isinstance(written, str) and "d" in written:
+                wait = parse_duration(written)
+                meant = show_duration(wait.days * longest + wait % _DAY)
+                hours = f"{wait / timedelta(hours=1):g}"
+                advice = f"these are {hours} hours of work; for {wait.days} days of work write {meant}"
+                report.warning(rules.document.spot(loc), advice, meant)
+
+
 def _after_solution(name: str, book: Playbook, rules: Rules, report: Reporter) -> None:
     check_in, survey = book.check_in, book.survey
     if survey is None:
@@ -104,6 +127,27 @@ def _after_solution(name: str, book: Playbook, rules: Rules, report: Reporter) -
         total = show_duration(survey.after + survey.answer_within)
         advice = f"after + answer_within are {total}, but the helpdesks record no answers after 28d; shorten one"
         report.warning(_spot(rules, name, "survey", "answer_within"), advice)
+
+
+def report_late_reminders(rules: Rules, account: str, closes_after: timedelta, report: Reporter) -> None:
+    """Warn where an account closes solved tickets before a customer who does not answer would be reminded."""
+    for name, survey in _surveys(rules) if rules.settings.surveys != "off" else ():
+        earliest = timedelta() if _may_be_solved_again(survey, closes_after, rules) else survey.after / 2
+        if survey.remind_after and earliest + survey.remind_after >= closes_after:
+            closed = f"{account} closes tickets {show_duration(closes_after)} after they are solved"
+            advice = f"this reminder comes too late: {closed}; remind earlier, or let it close later"
+            report.warning(_spot(rules, name, "survey", "remind_after"), advice)
+
+
+def _may_be_solved_again(survey: Survey, closes_after: timedelta, rules: Rules) -> bool:
+    """True if the question may find so little time left that the ticket is solved once more, and closes later."""
+    if survey.reopen == "always":
+        return True
+    if survey.by != "auto" or survey.reopen == "never":
+        return False
+    needed = min(ANSWERABLE_FOR, survey.answer_within)
+    delay = SLACK + (_length(*rules.settings.quiet_hours) % _DAY if rules.settings.quiet_hours else timedelta())
+    return survey.after + delay + needed > closes_after and survey.after / 2 + delay + needed > closes_after
 
 
 # ------------------------------------------------------------------ people
@@ -133,6 +177,9 @@ def _people(rules: Rules, report: Reporter) -> None:
 # ------------------------------------------------------------------ the second question
 def _questions(rules: Rules, report: Reporter) -> None:
     settings, document = rules.settings, rules.document
+    if settings.survey_list and settings.surveys != "listed":
+        advice = f"this list means nothing while surveys are {settings.surveys}; write surveys: listed, or delete it"
+        report.warning(document.spot(("settings", "survey_list")), advice)
     if settings.surveys == "off":
         if settings.allow_rerating:
             spot = document.spot(("settings", "allow_rerating"))
@@ -157,6 +204,9 @@ def _surveys(rules: Rules) -> list[tuple[str, Survey]]:
 
 def _texts(rules: Rules, report: Reporter) -> None:
     texts, document = rules.survey_texts, rules.document
+    if texts and not _surveys(rules):
+        advice = "nobody reads these: no playbook that a rule follows has a survey"
+        report.warning(document.key_spot(("survey_texts",)), advice)
     if rules.asks_again and rules.survey_text(None, None) is None:
         others = "a customer of another brand or language" if texts else "every customer"
         advice = f"{others} gets a built-in English text; add an entry of survey_texts without brand and language"
@@ -193,6 +243,11 @@ def _goodwill(rules: Rules, report: Reporter) -> None:
             advice = "this line is never reached: those above it take all that it is for"
             report.warning(document.spot(("goodwill", "lines", number)), advice)
     limit = rules.limits.goodwill_per_ticket
+    if not _all_goodwill(rules):
+        for name, note in rules.notes.items():
+            if offers := sorted(field for field in note.fields if field.startswith("goodwill_")):
+                spot = report.find(f"{{{offers[0]}", document.key_spot(("notes", name)))
+                report.warning(spot, f"nothing may be offered in this file, so {{{offers[0]}}} is always empty")
     for goodwill, loc in _all_goodwill(rules):
         if limit and goodwill.up_to.amount > limit.amount:
             advice = f"nobody may offer {goodwill.up_to}: limits.goodwill_per_ticket is {limit}"

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bridge.rules.problems import unknown
+from bridge.rules.problems import nearest, unknown
 
 PLACEHOLDERS: Mapping[str, str] = {
     "customer_first_name": "the first name of the requester",
@@ -113,11 +113,16 @@ def parse_note(text: str, placeholders: Mapping[str, str] = PLACEHOLDERS) -> Not
 
 def _faults(text: str, parts: Sequence[str | tuple[str, str]], placeholders: Mapping[str, str]) -> list[Fault]:
     if theirs := re.search(r"\{[{%][^\n]{0,40}", text):
-        advice = "placeholders of the helpdesk are not used here; write {ticket_id}, with single braces"
-        return [Fault(advice, theirs[0])]
+        inside = re.search(r"([A-Za-z_]+(?:\.[A-Za-z_]+)*)", theirs[0])
+        words = inside[1].split(".") if inside else []
+        right = nearest("_".join(words[-2:]), placeholders) or nearest(words[-1], placeholders) if words else None
+        advice = f"placeholders of the helpdesk are not used here; write {{{right or 'ticket_id'}}}, with single braces"
+        return [Fault(advice, theirs[0], right)]
     faults = []
     for part in parts:
         if isinstance(part, str):
+            if part.endswith("$"):
+                faults.append(Fault("placeholders are written without $, like {customer_name}", "${"))
             if brace := re.search(r"[{}][^\n]{0,20}", part):
                 advice = f"a {brace[0][0]} on its own; a placeholder is written {{customer_name|fallback}}"
                 faults.append(Fault(advice, brace[0]))

@@ -6,10 +6,10 @@ A key that is not here is a mistake. The models are frozen and are what the rest
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationInfo, model_validator
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationInfo, m
 from bridge.hours import ALL_DAY
 from bridge.model import Severity
 from bridge.rules.document import Map
-from bridge.rules.facts import fold
+from bridge.rules.facts import Facts, fold
 from bridge.rules.values import (
     AccountName,
     AccountUrl,
@@ -55,6 +55,7 @@ from bridge.rules.values import (
     wrong,
 )
 
+_NESTED = frozenset({"when", "unless", "deadlines", "otherwise", "survey", "check_in", "working_hours", "lines"})
 ACCOUNT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,30}")
 
 
@@ -70,7 +71,8 @@ class Part(BaseModel):
         if isinstance(value, Map) and None in value.values():
             keys = {field.alias or name for name, field in cls.model_fields.items()}
             for key in keys & {key for key in value if value[key] is None}:
-                advice = f"{key}: a value is missing here; delete the key, or put text that begins with # in quotes"
+                todo = "indent its lines further" if key in _NESTED else "put text that begins with # in quotes"
+                advice = f"{key}: a value is missing here; delete the key, or {todo}"
                 info.context.report.error(value.value_spots[key], advice)  # type: ignore[union-attr]
         return value
 
@@ -359,8 +361,15 @@ class Ignore(Part):
     """Ratings that are left alone."""
 
     name: Name
+    disabled: Name | None = None  # why it is switched off
     when: IgnoreConditions
     unless: Conditions | None = None
+
+    def takes(self, facts: Facts) -> bool:
+        """True if it is in force and the facts match it."""
+        if self.disabled or not self.when.matches(facts):
+            return False
+        return self.unless is None or not self.unless.matches(facts)
 
 
 class Rule(Ignore):
@@ -390,3 +399,22 @@ class RulesFile(Part):
     playbooks: dict[Name, Playbook] = {}
     ignore: tuple[Ignore, ...] = ()
     rules: tuple[Rule, ...] = Field(min_length=1)
+
+
+def keys_of(part: type[BaseModel]) -> list[str]:
+    """Return the keys of a part as they are written."""
+    return [info.alias or name for name, info in part.model_fields.items()]
+
+
+def parts(part: type[Part] = RulesFile, path: str = "") -> Iterator[tuple[str, type[Part]]]:
+    """Yield a part of rules.yaml and all parts within it, each with its path; "" is the file itself."""
+    yield path, part
+    for name, info in part.model_fields.items():
+        for inner in _parts_in(info.annotation):
+            yield from parts(inner, f"{path}.{info.alias or name}".lstrip("."))
+
+
+def _parts_in(annotation: Any) -> list[type[Part]]:
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        return [annotation]
+    return [found for one in get_args(annotation) for found in _parts_in(one)]

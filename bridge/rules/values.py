@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from bridge import __version__
 from bridge.hours import MIDNIGHT, Hours, PublicHolidays, parse_duration
+from bridge.rules import forms, guesses
 from bridge.rules.conditions import Block, for_ignore, for_rule
 from bridge.rules.document import Items, Map
 from bridge.rules.facts import fold_language
@@ -37,6 +38,7 @@ _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _EMAIL = re.compile(r"[^@\s<>,;\"()]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _MONEY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,2})?) ([A-Z]{3})")
+_DURATION_HERE = re.compile(r"[0-9]+[dhm](?: ?[0-9]+[hm])*")
 _COUNTRY = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,6})?")
 
 
@@ -80,6 +82,14 @@ def wrong(message: str, suggestion: str | None = None, *, key: str | None = None
     return PydanticCustomError("advice", "{advice}", {"advice": message, "suggestion": suggestion, "key": key})
 
 
+def _not_a(what: str, text: str, like: str, right: str | None = None) -> PydanticCustomError:
+    """Make the error for a text that is not *what* it should be, with what was probably meant or how it is written."""
+    shown = text if len(text) <= 80 else f"{text[:80]} ..."
+    if right is not None and right != text:
+        return wrong(f'"{shown}" is not {what}; write {right}', right)
+    return wrong(f'"{shown}" is not {what}; write it like {like}')
+
+
 def _text(value: Any, like: str) -> str:
     if isinstance(value, str) and value.strip():
         return value.strip()
@@ -91,17 +101,28 @@ def _text(value: Any, like: str) -> str:
     raise wrong(f"text is wanted here, like {like}")
 
 
+def _measure(value: Any, like: str) -> str:
+    """Return a text that must have a unit; reports a bare number, which quotes would not mend."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise wrong(f"{value} of what? Write it with its unit, like {like}")
+    return _text(value, like)
+
+
 def _duration(value: Any) -> timedelta:
+    text = _measure(value, "30m, 4h or 2d")
     try:
-        return parse_duration(_text(value, "30m, 4h or 2d"))
+        return parse_duration(text)
     except ValueError as exc:
-        raise wrong(str(exc)) from exc
+        right = guesses.duration(text)
+        raise _not_a("a duration", text, "", right) if right else wrong(str(exc)) from exc
 
 
 def _email(value: Any) -> str:
     text = _text(value, "ana@example.com")
     if not _EMAIL.fullmatch(text):
-        raise wrong(f'"{text}" is not an e-mail address; write it like ana@example.com')
+        inside = _EMAIL.search(text)
+        what = "an e-mail address alone" if inside else "an e-mail address"
+        raise _not_a(what, text, "ana@example.com", inside[0] if inside else None)
     return text
 
 
@@ -109,14 +130,14 @@ def _sender(value: Any) -> str:
     text = _text(value, "Acme Care <care@acme.example>")
     named = re.fullmatch(r"[^<>\r\n\"]{1,80} <([^<>]+)>", text)
     if not _EMAIL.fullmatch(named[1] if named else text):
-        raise wrong(f'"{text}" is not a sender; write it like Acme Care <care@acme.example>')
+        raise _not_a("a sender", text, "Acme Care <care@acme.example>")
     return text
 
 
 def _language(value: Any) -> str:
     text = _text(value, "de or pt-br")
     if not LANGUAGE_TAG.fullmatch(text):
-        raise wrong(f'"{text}" is not a language tag; write it like de or pt-br')
+        raise _not_a("a language tag", text, "de or pt-br", guesses.language(text))
     return fold_language(text)
 
 
@@ -126,7 +147,11 @@ def _notify(value: Any) -> str:
         return text
     if text.lower().startswith(("http:", "https:")):
         return _url(text)
-    raise wrong(f'"{text}" cannot be notified; write an e-mail address, "#channel" or an https address')
+    if inside := _EMAIL.search(text):
+        raise _not_a("an e-mail address alone", text, "", inside[0])
+    right = f'"#{text.lower()}"' if re.fullmatch(r"[A-Za-z0-9_-]{2,80}", text) else None
+    meant = f"; for a channel write {right}" if right else ""
+    raise wrong(f'"{text}" cannot be notified; write an e-mail address, "#channel" or an https address{meant}', right)
 
 
 def _url(value: Any) -> str:
@@ -136,12 +161,13 @@ def _url(value: Any) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError as exc:
         raise wrong("this is not an address; write it like https://acme.zendesk.com") from exc
-    if not host or any(character.isspace() for character in text):
-        raise wrong("this is not an address; write it like https://acme.zendesk.com")
     if parts.username or parts.password:
         raise wrong("no secret belongs in this file; take the part before @ out of the address")
+    right = guesses.url(text)
+    if not host or any(character.isspace() for character in text):
+        raise wrong(f"this is not an address; write it like {right or 'https://acme.zendesk.com'}", right)
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
-        raise wrong("write an https address; plain http is only for a loopback address such as 127.0.0.1")
+        raise wrong("write an https address; plain http is only for a loopback address such as 127.0.0.1", right)
     return text.rstrip("/")
 
 
@@ -156,7 +182,8 @@ def _account_url(value: Any) -> str:
     text = _url(value)
     parts = urlsplit(text)
     if parts.path or parts.query or parts.fragment:
-        raise wrong(f"only the host belongs here: {parts.scheme}://{parts.netloc}")
+        right = f"{parts.scheme}://{parts.netloc}"
+        raise wrong(f"only the host belongs here: {right}", right)
     return text
 
 
@@ -170,19 +197,23 @@ def _field_name(value: Any) -> str:
 
 
 def _money(value: Any) -> Money:
-    text = _text(value, "20 EUR")
+    text = _measure(value, "20 EUR")
     found = _MONEY.fullmatch(text)
     if not found:
-        raise wrong(f'"{text}" is not an amount; write it like 20 EUR')
+        raise _not_a("an amount", text, "20 EUR", guesses.money(text))
     return Money(Decimal(found[1]), found[2])
 
 
 def _within(value: Any, like: str) -> tuple[str, timedelta]:
-    text = _text(value, like)
+    text = _measure(value, like)
     first, between, last = text.partition(" in ")
-    if not between:
-        raise wrong(f'"{text}" is not understood; write it like {like}')
-    return first.strip(), _duration(last)
+    if between and guesses.duration(last) is None:
+        return first.strip(), _duration(last)
+    if between and _DURATION_HERE.fullmatch(last.strip()):
+        return first.strip(), _duration(last)
+    found = guesses.within(text)
+    right = f"{guesses.money(found[0]) or found[0]} in {found[1]}" if found else None
+    raise _not_a("so much in so long", text, like, right)
 
 
 def _count_within(value: Any) -> CountWithin:
@@ -214,14 +245,16 @@ def _share(value: Any) -> float:
     if isinstance(value, str) and (found := re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]+)?) ?%", value)):
         number = float(found[1]) / 100
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= 1:
-        raise wrong("a share above 0 and at most 1 is wanted here, like 0.5 or 50%")
+        advice = "a share above 0 and at most 1 is wanted here, like 0.5 or 50%"
+        right = f"{number}%" if isinstance(number, int) and 1 < number <= 100 else None
+        raise wrong(f"{advice}; write {right}" if right else advice, right)
     return float(number)
 
 
 def _needs(value: Any) -> str:
     text = _text(value, '"1.0"')
     if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,4}){0,2}", text):
-        raise wrong(f'"{text}" is not a version; write it like "1.0"')
+        raise _not_a("a version", text, '"1.0"')
     if _version(text) > _version(__version__):
         raise wrong(f"this file needs version {text} of recovery-bridge, and this is {__version__}; update it")
     return text
@@ -245,6 +278,8 @@ def _zone(value: Any) -> ZoneInfo:
     try:
         return ZoneInfo(text)
     except (KeyError, ValueError, OSError) as exc:
+        if re.fullmatch(r"[A-Z]{2,5}|(?:UTC|GMT) ?[+-][0-9:]+", text):  # of several places, and not of their summer
+            raise _not_a("a time zone that knows the clock changes", text, "Europe/Berlin") from exc
         raise wrong(*unknown("timezone", text, available_timezones())) from exc
 
 
@@ -254,14 +289,17 @@ def _clock(text: str) -> time:
         return MIDNIGHT
     found = _CLOCK.fullmatch(text)
     if not found:
-        raise wrong(f'"{text}" is not a time of day; write it like 09:00')
+        raise _not_a("a time of day", text, "09:00", guesses.clock(text))
     return time(int(found[1]), int(found[2]))
 
 
 def _span(text: str) -> tuple[time, time]:
-    first, between, last = text.partition("-")
-    if not between:
-        raise wrong(f'"{text}" is not understood; write it like 09:00-18:00')
+    first, _, last = text.partition("-")
+    right = guesses.span(text)
+    if right and not all(_CLOCK.fullmatch(half.strip()) or half.strip() == "24:00" for half in (first, last)):
+        raise _not_a("from one time of day to another", text, "", right)
+    if not last:
+        raise _not_a("from one time of day to another", text, "09:00-18:00")
     start, end = _clock(first), _clock(last)
     if start == end and start != MIDNIGHT:
         raise wrong(f'"{text}" begins and ends at once; for the whole day write 00:00-24:00')
@@ -319,6 +357,8 @@ def _or_report(read: Callable[[Any], T], value: Any, spot: Spot, report: Reporte
 
 def _days(text: str) -> range | list[int]:
     first, between, last = text.strip().lower().partition("-")
+    if (right := guesses.days(text)) and not {first, last or first} <= set(_WEEKDAYS):
+        raise _not_a("a day or from one day to another", text, "", right)
     for word in (first, last) if between else (first,):
         if word not in _WEEKDAYS:
             raise wrong(*unknown("day", word, _WEEKDAYS))
@@ -339,7 +379,8 @@ def _holidays(value: Any, info: ValidationInfo) -> PublicHolidays | frozenset[da
         return frozenset(day for day in days if day is not None)
     text = _text(value, "DE, DE-BE or a list of dates")
     if not _COUNTRY.fullmatch(text):
-        raise wrong(f'"{text}" is not a country or region; write it like DE or DE-BE, or a list of dates')
+        right = guesses.country(text)
+        raise _not_a("a country or region", text, "DE or DE-BE, or a list of dates", right)
     return _public_holidays(text)
 
 
@@ -356,7 +397,7 @@ def _day(value: Any) -> date:
             return date.fromisoformat(text)
     except ValueError as exc:
         raise wrong(f'"{text}" is not in the calendar') from exc
-    raise wrong(f'"{text}" is not a date; write it like 2026-12-20')
+    raise _not_a("a date", text, "2026-12-20", guesses.day(text))
 
 
 # ------------------------------------------------------------------ what refers to other parts of the file
@@ -391,6 +432,11 @@ def _survey_text(value: Any) -> Note:
 
 
 def _block(value: Any, info: ValidationInfo) -> Block:
+    if isinstance(value, Items):
+        raise wrong("conditions are lines without dashes: all of them must hold; for alternatives write any:")
+    if isinstance(value, str) and (joined := re.fullmatch(r"([a-z_]+)(?:\s*(?:==?|is|:)\s*)(\S.*)", value)):
+        right = f"{{{joined[1]}: {joined[2]}}}"
+        raise wrong(f"conditions are wanted here, like {right}", right)
     if not isinstance(value, Map):
         raise wrong("conditions are wanted here, like {rating: bad}")
     known = _known(info)
@@ -406,10 +452,14 @@ def _of_ignore(value: Any, info: ValidationInfo) -> Block:
 
 
 class Reads:
-    """Tells pydantic to read a value with one function, and nothing else: the cheapest schema there is."""
+    """Tells pydantic to read a value with one function, and nothing else: the cheapest schema there is.
 
-    def __init__(self, read: Callable[..., Any]) -> None:
+    *form* is the JSON Schema of what the function takes, for editors.
+    """
+
+    def __init__(self, read: Callable[..., Any], form: forms.Form = forms.TEXT) -> None:
         self._read = read
+        self.form = form
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self._read)
@@ -423,34 +473,34 @@ class Refers(Reads):
 
 
 AccountName = Annotated[str, Refers(_one_of("accounts", "account"))]
-AccountUrl = Annotated[str, Reads(_account_url)]
-Clock = Annotated[time, Reads(_time_of_day)]
-Conditions = Annotated[Block, Refers(_block)]
-Day = Annotated[date, Reads(_day)]
-Duration = Annotated[timedelta, Reads(_duration)]
-Email = Annotated[str, Reads(_email)]
-FieldName = Annotated[str, Reads(_field_name)]
-Holidays = Annotated[PublicHolidays | frozenset[date], Refers(_holidays)]
-IgnoreConditions = Annotated[Block, Refers(_of_ignore)]
-LanguageTag = Annotated[str, Reads(_language)]
-MoneyText = Annotated[Money, Reads(_money)]
-MoneyLimit = Annotated[MoneyWithin, Reads(_money_within)]
-Name = Annotated[str, Reads(_name)]
-NeededVersion = Annotated[str, Reads(_needs)]
+AccountUrl = Annotated[str, Reads(_account_url, forms.HOST)]
+Clock = Annotated[time, Reads(_time_of_day, forms.CLOCK)]
+Conditions = Annotated[Block, Refers(_block, forms.CONDITIONS)]
+Day = Annotated[date, Reads(_day, forms.DAY)]
+Duration = Annotated[timedelta, Reads(_duration, forms.DURATION)]
+Email = Annotated[str, Reads(_email, forms.EMAIL)]
+FieldName = Annotated[str, Reads(_field_name, forms.TICKET_FIELD)]
+Holidays = Annotated[PublicHolidays | frozenset[date], Refers(_holidays, forms.HOLIDAYS)]
+IgnoreConditions = Annotated[Block, Refers(_of_ignore, forms.CONDITIONS)]
+LanguageTag = Annotated[str, Reads(_language, forms.LANGUAGE)]
+MoneyText = Annotated[Money, Reads(_money, forms.MONEY)]
+MoneyLimit = Annotated[MoneyWithin, Reads(_money_within, forms.MONEY_LIMIT)]
+Name = Annotated[str, Reads(_name, forms.NAME)]
+NeededVersion = Annotated[str, Reads(_needs, forms.VERSION)]
 NoteName = Annotated[str, Refers(_one_of("notes", "note"))]
 NoteText = Annotated[Note, Reads(_note)]
-NotifyTarget = Annotated[str, Reads(_notify)]
-PageUrl = Annotated[str, Reads(_url)]
+NotifyTarget = Annotated[str, Reads(_notify, forms.TARGET)]
+PageUrl = Annotated[str, Reads(_url, forms.ADDRESS)]
 PersonName = Annotated[str, Refers(_one_of("people", "person"))]
 PlaybookName = Annotated[str, Refers(_one_of("playbooks", "playbook"))]
-QuietHours = Annotated[tuple[time, time], Reads(_quiet)]
-RateLimit = Annotated[CountWithin, Reads(_count_within)]
-RuleConditions = Annotated[Block, Refers(_of_rule)]
+QuietHours = Annotated[tuple[time, time], Reads(_quiet, forms.SPAN)]
+RateLimit = Annotated[CountWithin, Reads(_count_within, forms.COUNT_LIMIT)]
+RuleConditions = Annotated[Block, Refers(_of_rule, forms.CONDITIONS)]
 Rung = Annotated[str, Refers(_one_of("people", "person", "original_agent", "same_team"))]
-Sender = Annotated[str, Reads(_sender)]
-Share = Annotated[float, Reads(_share)]
+Sender = Annotated[str, Reads(_sender, forms.SENDER)]
+Share = Annotated[float, Reads(_share, forms.SHARE)]
 SurveyNoteText = Annotated[Note, Reads(_survey_text)]
-Tag = Annotated[str, Reads(_tag)]
-WeekHours = Annotated[tuple[Hours, ...], Refers(_working_hours)]
+Tag = Annotated[str, Reads(_tag, forms.TAG)]
+WeekHours = Annotated[tuple[Hours, ...], Refers(_working_hours, forms.WEEK)]
 WholeNumber = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 Zone = Annotated[ZoneInfo, Reads(_zone)]

@@ -1,13 +1,16 @@
-"""How fast ratings are decided about: thinking alone, and thinking with the store. No HTTP in either.
+"""How fast ratings are decided about: thinking alone, thinking with the store, and finding one of very many rules.
 
-One process and one thread. The rules are the shipped rules.yaml, live; people, tickets and ratings are made up.
+No HTTP. One process and one thread. The rules are the shipped rules.yaml, live, and for the last question made up, as
+people, tickets and ratings always are.
 """
 
 from __future__ import annotations
 
+import math
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -18,8 +21,10 @@ from bridge.engine import Engine
 from bridge.model import Agent, Category, Directory, Rating, Requester, Status, Ticket
 from bridge.owner import Staff
 from bridge.recovery import open_case
-from bridge.rules import Rule, Rules, check, facts_of
+from bridge.rules import Facts, Rule, Rules, check, facts_of
+from bridge.rules.index import Finder, Index, Loop
 from bridge.store import Store
+from tests.bench.loading import load_rules
 from tests.bench.table import Chapter, Row, middle
 
 MONDAY = datetime(2026, 3, 9, 10, 0, tzinfo=UTC)
@@ -37,9 +42,18 @@ HOW = (
     " transaction of its own."
 )
 
+SIZES = {10: None, 100: None, 1000: 10.0, 10_000: 100.0}  # rules, and how many microseconds a decision may take
+SEEN = 1000  # facts of one round
+HOW_FOUND = (
+    f"CPU microseconds from facts that nobody has looked at before to the first rule that matches; medians of {ROUNDS}"
+    f" rounds of {SEEN:,} for the index; one round of fewer for the loop, whose answers must be the same. Brands: each"
+    " rule names one of 500 brands. Mixed: half of the rules do, a fifth names one of 300 tags, a fifth has"
+    " alternatives, a tenth has only thresholds. Open: all have only thresholds."
+)
+
 
 def measure() -> Iterator[Chapter]:
-    """Measure ratings per second."""
+    """Measure ratings per second, and microseconds per decision."""
     rules, directory = _rules(), _directory()
     bad = [_rating(number, Category.BAD, "Nobody helped me") for number in range(RATINGS)]
     good = [_rating(number, Category.GOOD, None) for number in range(RATINGS)]
@@ -53,6 +67,7 @@ def measure() -> Iterator[Chapter]:
         _row("flagged ratings, with the store", lambda: _decide(rules, desk, bad[:STORED]), STORED),
     ]
     yield Chapter("Deciding", HOW, rows)
+    yield Chapter("Finding the rule", HOW_FOUND, [row for name, rule in KINDS.items() for row in _growth(name, rule)])
 
 
 def _row(what: str, work: Callable[[], float], ratings: int, goal: float | None = None) -> Row:
@@ -166,3 +181,75 @@ def _decide(rules: Rules, desk: Desk, ratings: Sequence[Rating]) -> float:
             raise RuntimeError(f"{engine.tally.cases_opened} cases for {flagged} bad ratings")
         store.close()
     return used
+
+
+# ------------------------------------------------------------------ one of very many rules
+def _growth(name: str, rule: Callable[[random.Random], str]) -> Iterator[Row]:
+    """Yield the time of a decision for each number of rules, and how it grows."""
+    chance = random.Random(2026)
+    facts = [_facts(chance) for _ in range(SEEN)]
+    index_us, loop_us = {}, {}
+    for size, goal in SIZES.items():
+        rules = load_rules(f"{{name: R{number}, when: {{{rule(chance)}}}}}" for number in range(size - 1)).rules
+        begun = time.process_time()
+        index = Index(rules)
+        built = time.process_time() - begun
+        few = facts[: max(50, min(SEEN, 200_000 // size))]
+        loop_us[size], by_loop = _find(Loop(rules), few)
+        rounds = [_find(index, facts) for _ in range(ROUNDS + 1)][1:]
+        if any(found[: len(few)] != by_loop for _, found in rounds):
+            raise RuntimeError("the index found another rule than the loop")
+        index_us[size] = middle([us for us, _ in rounds])
+        what = f"{name}, {size:,} rules (loop {loop_us[size]:,.1f}; built in {built * 1000:,.1f} ms)"
+        yield Row(what, index_us[size], "us", goal, best=min(us for us, _ in rounds))
+    grown = f"{name}, growth exponent from 100 to 10,000 rules (loop {_exponent(loop_us):.2f})"
+    yield Row(grown, _exponent(index_us), "", 0.8)
+
+
+def _find(finder: Finder, facts: Sequence[Facts]) -> tuple[float, list[int | None]]:
+    """Return the microseconds per decision about facts that nobody has looked at, and the decisions."""
+    fresh = [replace(one) for one in facts]
+    begun = time.process_time()
+    found = [finder.first(one) for one in fresh]
+    return (time.process_time() - begun) / len(fresh) * 1e6, found
+
+
+def _exponent(us: Mapping[int, float]) -> float:
+    return math.log(us[10_000] / us[100]) / math.log(100)
+
+
+def _brands(chance: random.Random) -> str:
+    return f"rating: bad, brand: B{chance.randrange(500)}, reopens: {{at_least: {chance.randint(1, 4)}}}"
+
+
+def _tags(chance: random.Random) -> str:
+    return f"rating: bad, tags: {{has: t{chance.randrange(300)}}}, reopens: {{at_least: {chance.randint(1, 4)}}}"
+
+
+def _alternatives(chance: random.Random) -> str:
+    group, tag = f"group: G{chance.randrange(200)}", f"tags: {{has: t{chance.randrange(300)}}}"
+    return f"channel: [chat, web], any: [{{{group}}}, {{{tag}}}]"
+
+
+def _thresholds(chance: random.Random) -> str:
+    return f"rating: {{at_most: {chance.randint(100, 300) / 100}}}, reopens: {{at_least: {chance.randint(2, 9)}}}"
+
+
+def _mixed(chance: random.Random) -> str:
+    kinds = (_brands, _tags, _alternatives, _thresholds)
+    return chance.choices(kinds, weights=(5, 2, 2, 1))[0](chance)
+
+
+KINDS: Mapping[str, Callable[[random.Random], str]] = {"brands": _brands, "mixed": _mixed, "open": _thresholds}
+
+
+def _facts(chance: random.Random) -> Facts:
+    """Make up facts that many rules nearly match, and few do."""
+    at = MONDAY - timedelta(days=chance.uniform(0, 20))
+    return Facts(
+        category=chance.choice(list(Category)), point=chance.uniform(1, 5), rated_at=at, now=MONDAY, account="acme",
+        comment="Still broken", comment_present=True, bad_rated_at=(at,),
+        tags=tuple(f"T{chance.randrange(3000)}" for _ in range(5)), channel=chance.choice(["email", "web", "chat"]),
+        group=f"G{chance.randrange(300)}", brand=f"B{chance.randrange(800)}", priority="normal", customer_tags=(),
+        organization_tags=(), language="de-AT", reopens=chance.choice([0, 0, 0, 0, 1, 2]),
+    )  # fmt: skip

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -133,7 +134,7 @@ def test_a_rule_that_nothing_can_match_is_named_with_the_reason(when: str, why: 
 def test_a_number_that_leaves_out_what_a_helpdesk_calls_bad_is_named(
     connector: str, threshold: str, left_out: str
 ) -> None:
-    found = warnings_of(f"{{rating: {{at_most: {threshold}}}}}", head=HEAD.replace("zendesk", connector, 1))
+    found = warnings_of(f"{{rating: {{at_most: {threshold}}}}}", head=HEAD.replace("zendesk", connector))
 
     assert found == [f'rule "A" leaves out what {connector} can call bad: {left_out}; write rating: bad']
 
@@ -162,6 +163,77 @@ def test_what_nobody_uses_is_named() -> None:
         'playbook "child" is not used anywhere; delete it or use it',
         'note "rude" is not used anywhere; delete it or use it',
         'person "leads" is not used anywhere; delete it or use it',
+    ]
+
+
+# ------------------------------------------------------------------ parts that say nothing
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [
+        (
+            "{rating: bad, any: [{rating: good}, {channel: chat}]}",
+            "this alternative can never hold: category",
+        ),
+        (
+            "{any: [{rating: bad}, {rating: bad, channel: chat}]}",
+            "this alternative adds nothing: one above it",
+        ),
+        ("{rating: bad}, unless: {rating: good}", "this unless takes nothing out: none of it can hold beside when"),
+        ("{rating: bad, tags: {has_any: [a, b, A]}}", '"A" stands in this list twice; delete one'),
+    ],
+)
+def test_a_part_of_a_rule_that_says_nothing_is_named(when: str, message: str) -> None:
+    assert any(found.startswith(message) for found in warnings_of(when, "{rating: bad}"))
+
+
+def test_a_rule_that_is_switched_off_takes_nothing_and_is_not_judged() -> None:
+    head = HEAD + "ignore: [{name: I, disabled: over, when: {rating: bad}}]\n"
+
+    assert warnings_of("{rating: bad}, disabled: why not", "{rating: bad}", head=head) == []
+    assert "no rule takes every bad rating" in warnings_of("{rating: bad}, disabled: why not")[0]
+
+
+def test_more_bad_ratings_in_less_time_are_impossible() -> None:
+    why = "there are no 3 bad ratings in 30 days with at most 2 in 90"
+    rule = "{bad_ratings_30d: {at_least: 3}, bad_ratings_90d: {at_most: 2}}"
+
+    assert f'rule "A" can never match: {why}' in warnings_of(rule, "{rating: bad}")
+    assert warnings_of(rule.replace("30d", "120d"), "{rating: bad}") == []
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("causes: {Slow: {party: service}}", 'nobody can say "Slow" on a ticket: write a tag, or'),
+        ("limits: {tickets_per_hour: 50, tickets_per_day: 50}", "this is never reached: tickets_per_day is 50"),
+        ("limits: {goodwill_per_ticket: 50 EUR, goodwill_per_customer: 40 EUR in 90d}", "no ticket gets that much"),
+        ("settings: {survey_list: [a@example.com]}", "this list means nothing while surveys are off"),
+        ("notes: {kind: 'Offer {goodwill_left|nothing}'}", "nothing may be offered in this file, so {goodwill_left}"),
+    ],
+)
+def test_a_section_that_says_nothing_is_named(section: str, message: str) -> None:
+    head = HEAD.replace("{standard: {}}", "{standard: {note: kind}}") if section.startswith("notes") else HEAD
+
+    [found] = warnings_of("{rating: bad}", head=f"{head}{section}\n")
+
+    assert found.startswith(message)
+
+
+def test_a_helpdesk_behind_the_wrong_connector_is_named() -> None:
+    [found] = warnings_of("{rating: bad}", head=HEAD.replace("connector: zendesk", "connector: freshdesk"))
+
+    assert found == "this address is of zendesk, not of freshdesk; write connector: zendesk"
+
+
+def test_working_time_in_days_is_named_where_a_day_has_no_24_hours() -> None:
+    waits = "deadlines: [{within: 1d, until: solved, otherwise: {remind: assignee}}], remind_if_silent: 2d 1h"
+    head = HEAD.replace("{standard: {}}", f"{{standard: {{{waits}}}}}")
+    hours = "settings: {working_hours: {mon-fri: 09:00-17:30}}\n"
+
+    assert warnings_of("{rating: bad}", head=head) == []
+    assert warnings_of("{rating: bad}", head=head + hours) == [
+        "these are 24 hours of work; for 1 days of work write 8h 30m",
+        "these are 49 hours of work; for 2 days of work write 18h",
     ]
 
 
@@ -234,6 +306,9 @@ def random_facts(chance: random.Random) -> Facts:
     )
 
 
+PART = re.compile(r"this (alternative|unless) (can never|adds nothing|takes nothing)")
+
+
 def test_rules_called_unreachable_or_impossible_never_win() -> None:
     chance = random.Random(2026)
     claims: Counter[str] = Counter()
@@ -252,6 +327,44 @@ def test_rules_called_unreachable_or_impossible_never_win() -> None:
     assert claims["is"] > 60  # never reached
     assert claims["can"] > 60  # can never match
     assert wins[True] > 5_000 < wins[False] + wins[True]
+
+
+def test_what_is_said_to_add_or_take_nothing_can_go() -> None:
+    """Without the alternative or unless that a warning names, every decision stays the same."""
+    chance = random.Random(41)
+    gone: Counter[str] = Counter()
+    for _ in range(50):
+        rules, _ = random_rules(chance)
+        for problem in check(rules.text)[1]:
+            if found := PART.match(problem.message):
+                gone[found[1]] += 1
+                without = check(stripped(rules.text, problem.line, problem.column))[0]
+                assert without is not None, rules.text
+                for _ in range(30):
+                    facts = random_facts(chance)
+                    assert name_of(rules, facts) == name_of(without, facts), (rules.text, problem.headline)
+
+    assert gone["alternative"] > 10 < gone["unless"]
+
+
+def name_of(rules: Rules, facts: Facts) -> str | None:
+    rule = rules.decide(facts).rule
+    return rule.name if rule else None
+
+
+def stripped(text: str, line: int, column: int) -> str:
+    """The text without the alternative or unless that begins there."""
+    lines = text.split("\n")
+    before, rest = lines[line - 1][: column - 1], lines[line - 1][column - 1 :]
+    begins = rest.index("{")
+    opened = list(accumulate({"{": 1, "}": -1}.get(character, 0) for character in rest[begins:]))
+    after = rest[begins + opened.index(0) + 1 :]
+    if begins == 0 and after.startswith(", "):  # the first alternative
+        after = after[2:]
+    else:
+        before = before.removesuffix(", ")
+    lines[line - 1] = before + after
+    return "\n".join(lines)
 
 
 def test_what_could_not_match_never_does_whatever_the_ticket_turns_out_to_be() -> None:

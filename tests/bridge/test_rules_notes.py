@@ -53,7 +53,7 @@ def test_the_number_of_days_of_bad_ratings_is_free() -> None:
         ("{bad_ratings_0d}", "unknown placeholder", "bad_ratings_90d"),
         ("a { b", "a { on its own", None),
         ("a } b", "a } on its own", None),
-        ("{{ticket.id}}", "placeholders of the helpdesk", None),
+        ("{{ticket.id}}", "placeholders of the helpdesk", "ticket_id"),
         ("{% if x %}", "placeholders of the helpdesk", None),
         ("x" * 10_001, "at most 10,000", None),
     ],
