@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bridge.hours import Calendar
-from bridge.model import Agent, Directory, LadderStep, Rating, Ticket
+from bridge.model import Agent, Case, Directory, LadderStep, Rating, Ticket
 from bridge.rules import Person, Rules
 
 ORIGINAL_AGENT = "original_agent"
@@ -47,6 +47,13 @@ class Staff:
         """Return why this agent counts as absent, or None if they do not."""
         agent = self.directory.agents.get(agent_id)
         return (self.rules.is_away(agent.email, self.now) or self._absent(agent)) if agent else None
+
+    def why_gone(self, case: Case) -> str | None:
+        """Return why the owner of a case cannot go on with it, or None; whom a human chose may well be absent."""
+        if case.assignee_id is None or case.solved_at:
+            return None
+        absent = None if case.chosen_by_human else self.why_absent(case.assignee_id)
+        return self.why_left(case.assignee_id) or absent
 
     def hours_of(self, agent_id: str | None, group_id: str | None = None) -> Calendar:
         """Return an agent's own working hours where they are known, else those of the group, else the account's."""
