@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from bridge import show
 from bridge.model import Audit
-from bridge.rules import Facts, Rules, RuleTrace, check, facts_of, inert
+from bridge.rehearsal.script import Said
+from bridge.rules import Facts, Rule, Rules, RuleTrace, Verdict, facts_of, inert, recall
 from bridge.store import Store, StoredRating
 
 UNDECIDED = "the next run will decide"
+MOST_RECENT = 20  # ratings of an outcome
 
 
 @dataclass(frozen=True)
@@ -74,16 +76,91 @@ class Explanation:
             "case_id": self.stored.case_id,
             "audits": show.audits_json(self.audits),
             "rules_hash": self.rules_hash,
-            "trace": [
-                {
-                    "kind": rule.kind,
-                    "name": rule.name,
-                    "matches": rule.matches,
-                    "lines": [vars(line) for line in rule.lines],
-                }
-                for rule in self.trace
-            ],
+            "trace": traces_json(self.trace),
         }
+
+
+def traces_json(trace: Sequence[RuleTrace]) -> list[dict[str, Any]]:
+    """Return what each rule wanted and saw as JSON values."""
+    return [
+        {"kind": rule.kind, "name": rule.name, "matches": rule.matches, "lines": [vars(line) for line in rule.lines]}
+        for rule in trace
+    ]
+
+
+def latest(store: Store, account: str, outcome: str, zone: tzinfo) -> list[str]:
+    """Return the last ratings of an outcome in a line each; which outcomes there are, if there is none of this."""
+    rows = store.latest(account, outcome, MOST_RECENT)
+    if not rows:
+        there = ", ".join(f"{name} {number}" for name, number in sorted(store.outcomes(account).items()))
+        return [f"{account}: no rating came to {outcome!r}; there are: {there or 'none yet'}"]
+    told = [(row.rating, row.why) for row in rows]
+    return [
+        f"{account} ticket {one.ticket_id}: {one.category}, {show.local(one.rated_at, zone)}: {why}"
+        for one, why in told
+    ]
+
+
+@dataclass(frozen=True)
+class Supposed:
+    """What the rules would do with a rating that nobody gave."""
+
+    facts: Facts
+    verdict: Verdict
+    trace: Sequence[RuleTrace]
+
+    def as_text(self) -> str:
+        """Return it as lines for a terminal."""
+        return "\n".join(
+            [
+                self._outcome(),
+                "  what is not known (?) matches nothing; the first match wins:",
+                *show.trace_lines(self.trace),
+            ]
+        )
+
+    def _outcome(self) -> str:
+        taken = self.verdict.rule
+        if not isinstance(taken, Rule):
+            return self.verdict.reason
+        return f"{self.verdict.reason}: severity {taken.severity}, playbook {taken.playbook}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "outcome": self.verdict.kind,
+            "name": self.verdict.rule.name if self.verdict.rule else None,
+            "facts": self.facts.as_dict(),
+            "trace": traces_json(self.trace),
+        }
+
+
+def suppose(
+    rules: Rules,
+    answered: Said,
+    now: datetime,
+    *,
+    age: timedelta = timedelta(),
+    bad_ratings: int = 1,
+    account: str | None = None,
+    **known: Any,
+) -> Supposed:
+    """Explain what the rules would do with a rating of that *age*, of a customer with so many bad ones in 90 days.
+
+    *known* are the facts of `Facts` that are known besides; what is left out is not known.
+    """
+    rated_at = now - age
+    facts = Facts(
+        category=answered.category,
+        point=answered.point,
+        rated_at=rated_at,
+        now=now,
+        account=account or next(iter(rules.accounts)),
+        comment_present=bool(known.get("comment")),
+        bad_rated_at=(rated_at,) * bad_ratings,
+        **known,
+    )
+    return Supposed(facts, rules.decide(facts), rules.trace(facts))
 
 
 def explain_ticket(store: Store, rules: Rules, ticket_id: str, account: str | None = None) -> list[Explanation]:
@@ -111,4 +188,4 @@ def _rules_of(store: Store, rules_hash: str | None, now: Rules) -> Rules | None:
     if rules_hash in (None, now.hash):
         return now
     text = store.rules_text(rules_hash or "")
-    return check(text)[0] if text else None
+    return recall(text) if text else None

@@ -418,6 +418,7 @@ def trace_lines(trace: Sequence[RuleTrace]) -> list[str]:
     above = "matches: this one counts"
     for rule in trace:
         verdict = above if rule.matches else "cannot be told" if _is_open(rule) else "does not match"
+        verdict = f"disabled: {rule.disabled}" if rule.disabled else verdict
         above = "matches too, but one above counts" if rule.matches else above
         lines.append(f'    {rule.kind} "{rule.name}": {verdict}')
         for line in rule.lines:
