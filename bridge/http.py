@@ -10,8 +10,13 @@ Freshdesk `X-RateLimit-*` (developers.freshdesk.com/api, developer.zendesk.com r
 
 from __future__ import annotations
 
+import http.client
+import io
+import json
 import math
 import re
+import socket
+import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -20,6 +25,9 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util import Retry
 
 from bridge.errors import (
@@ -36,9 +44,13 @@ from bridge.errors import (
 Clock = Callable[[], datetime]
 
 TIMEOUT = (5.0, 20.0)  # seconds to connect, seconds between two bytes of the answer
+WHOLE = 3  # an answer may take so many times the pause that it may make between two bytes
+LARGEST = 32_000_000  # bytes of an answer, unpacked; a hundred tickets with the longest texts are a quarter of it
 READ_TRIES = 4
 READ_WITHIN = 45.0  # seconds for all tries of one page
 WAIT_WITHOUT_WORD = timedelta(seconds=60)  # after a 429 without Retry-After
+COME_AGAIN = frozenset({408, 421, 425})  # of somebody between: too slow, wrong connection, too early
+MIN_WAIT = 1.0  # seconds after a 429 that asks for none, or for a time that is over
 MAX_WAIT = timedelta(hours=1)  # what we believe of a Retry-After; later calls will be told again
 PATIENCE = 5.0  # seconds that a call waits for its turn before it gives the account up for now
 LIMIT_BEFORE_HEADERS = 200  # requests per minute of the smallest paid plans of both vendors
@@ -73,7 +85,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     except ValueError:
         try:
             when = parsedate_to_datetime(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
         when = when if when.tzinfo else when.replace(tzinfo=UTC)
         seconds = (when - now).total_seconds()
@@ -132,9 +144,10 @@ class Budget:
     def _learn_endpoint(self, name: str, value: str) -> None:
         if name.lower() == "per-ticket-updates":
             return  # belongs to one ticket, not to the account
-        parts = dict(re.findall(r"(total|remaining|resets)=(\d+)", value))
+        parts = dict(re.findall(r"(total|remaining|resets)=([0-9]{1,9})", value))
         if parts.get("remaining") == "0" and "resets" in parts:
-            self.stop(self.now() + timedelta(seconds=int(parts["resets"])), f"the limit for {name} is used up")
+            resets = min(timedelta(seconds=int(parts["resets"])), MAX_WAIT)
+            self.stop(self.now() + resets, f"the limit for {name} is used up")
 
     def state(self) -> dict[str, Any]:
         """Return what the next process must know, as JSON values."""
@@ -154,15 +167,73 @@ class Budget:
         self.stopped_because = str(state.get("because", ""))
 
 
-class BridgeSession(requests.Session):
-    """A session for one account and one thread; every answer but plain JSON success raises one of our errors."""
+class _InTime(io.RawIOBase):
+    """The bytes of one answer while its time lasts: a socket's own timeout begins anew with each byte."""
 
-    def __init__(self, account: str, url: str, budget: Budget, *, sleep: Callable[[float], None]) -> None:
+    def __init__(self, raw: io.RawIOBase, within: float) -> None:
+        self._raw, self._ends_at = raw, time.monotonic() + within
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if time.monotonic() >= self._ends_at:
+            raise TimeoutError("the answer takes too long")
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        within = WHOLE * (sock.gettimeout() or TIMEOUT[1])
+        self.fp: Any = io.BufferedReader(_InTime(self.fp.detach(), within))
+
+
+class _Connection(HTTPConnection):
+    response_class = _Answer
+
+
+class _SecureConnection(HTTPSConnection):
+    response_class = _Answer
+
+
+class _Adapter(HTTPAdapter):
+    """Sends requests, straight or through a proxy, whose whole answers must come in time."""
+
+    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **options)
+        pool.ConnectionCls = _SecureConnection if isinstance(pool, HTTPSConnectionPool) else _Connection
+        return pool
+
+
+class BridgeSession(requests.Session):
+    """A session for one account and one thread; every answer but plain JSON success raises one of our errors.
+
+    *timeout*: seconds to connect, seconds between two bytes of an answer; all of it may take WHOLE times the second.
+    *largest*: bytes of an answer, unpacked.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        url: str,
+        budget: Budget,
+        *,
+        sleep: Callable[[float], None],
+        timeout: tuple[float, float] = TIMEOUT,
+        largest: int = LARGEST,
+    ) -> None:
         super().__init__()
         self.account = account
         self.base_url = url
         self.budget = budget
         self.sleep = sleep
+        self.timeout = timeout
+        self.largest = largest
         self.requests_made = 0
         self.helpdesk_time: datetime | None = None  # Date header of the last answer
         never_sent_only = Retry(
@@ -170,7 +241,7 @@ class BridgeSession(requests.Session):
             respect_retry_after_header=False, raise_on_status=False, backoff_factor=0.2,
         )  # fmt: skip
         for scheme in ("https://", "http://"):
-            self.mount(scheme, HTTPAdapter(max_retries=never_sent_only))
+            self.mount(scheme, _Adapter(max_retries=never_sent_only))
         self.headers["User-Agent"] = "recovery-bridge"
         self.headers["Accept"] = "application/json"
         self.hooks["response"].append(self._check)
@@ -181,24 +252,32 @@ class BridgeSession(requests.Session):
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
         """Send one request to this account's host, never to another.
 
-        Raises Throttled before anything is sent; Unreachable, CredentialsRefused or Refused by what comes back.
+        Raises Throttled or WrongHost before anything is sent; Unreachable, CredentialsRefused or Refused by what comes
+        back.
         """
-        target = urljoin(self.base_url + "/", str(url))
-        if urlsplit(target)[:2] != urlsplit(self.base_url)[:2]:
-            raise Unreachable(
-                f"{self.account}: {_path(target)}: will not send credentials to {urlsplit(target).netloc}"
-            )
+        target = self.target(str(url))
         if options.get("timeout") is None:
-            options["timeout"] = TIMEOUT
+            options["timeout"] = self.timeout
         options["allow_redirects"] = False
         if wait := self.budget.admit():
             self.sleep(wait)
         self.requests_made += 1
         try:
             return super().request(method, target, *args, **options)
-        except (requests.RequestException, UnicodeError) as exc:
+        except (requests.RequestException, HTTPError, UnicodeError) as exc:  # requests lets some of urllib3's through
             where = f"{self.account}: {str(method).upper()} {_path(target)}"
-            raise Unreachable(f"{where}: {_transport_trouble(exc)}") from exc
+            raise Unreachable(f"{where}: {_transport_trouble(exc, self.timeout)}") from exc
+
+    def target(self, url: str) -> str:
+        """Return the whole address. Raises WrongHost if it is not on our own host: a link may come from anywhere."""
+        try:
+            target = urljoin(self.base_url + "/", url)
+            there, ours = urlsplit(target), urlsplit(self.base_url)
+        except ValueError as exc:
+            raise WrongHost(f"{self.account}: the helpdesk names an address that cannot be read") from exc
+        if (there.scheme, there.netloc.lower()) != (ours.scheme, ours.netloc.lower()):
+            raise WrongHost(f"{self.account}: {there.path}: will not send credentials to {_host(target)}")
+        return target
 
     def get(self, url: str | bytes, **options: Any) -> requests.Response:
         """Send one GET; requests' own version would follow redirects."""
@@ -231,40 +310,55 @@ class BridgeSession(requests.Session):
         return parsed(self.request(method, path, json=body, headers=headers))
 
     def _check(self, response: requests.Response, *_: Any, **__: Any) -> None:
-        body = response.content  # read to its end, so that the connection is free again whatever comes
+        where = f"{self.account}: {response.request.method} {_path(response.url)}"
+        body = _read(response, where, self.largest)  # to its end, so that the connection is free whatever comes
         now = self.budget.now()
         self.budget.learn(response.headers)
         if date := response.headers.get("Date"):
             try:
                 self.helpdesk_time = parsedate_to_datetime(date).astimezone(UTC)
-            except ValueError:
+            except (ValueError, OverflowError):
                 self.helpdesk_time = None
-        where = f"{self.account}: {response.request.method} {_path(response.url)}"
         status = response.status_code
+        if status < 200:  # the real answer may still come, and must not be taken for that to the next request
+            self.close()
+            raise Unreachable(f"{where}: {status} instead of an answer")
         if status == 429:
             told = retry_after(response.headers.get("Retry-After"), self.helpdesk_time or now)
-            until = now + (timedelta(seconds=told) if told is not None else WAIT_WITHOUT_WORD)
+            until = now + (timedelta(seconds=max(told, MIN_WAIT)) if told is not None else WAIT_WITHOUT_WORD)
             self.budget.stop(until, f"the helpdesk asked us to wait until {until:%H:%M:%S}Z")
             raise Throttled(f"{where}: 429, the helpdesk asks us to wait until {until:%H:%M:%S}Z", until=until)
-        if status >= 500:
+        if status >= 500 or status in COME_AGAIN:
             told = retry_after(response.headers.get("Retry-After"), self.helpdesk_time or now)
             raise Unreachable(f"{where}: {status} from the helpdesk", retry_after=told)
         if status in (401, 403):
             todo = "are the secrets of this account right?" if status == 401 else "has our user the role that it needs?"
             raise CredentialsRefused(f"{where}: {status}{_said(response)}; {todo}", status=status)
         if 300 <= status < 400:
-            target = urlsplit(response.headers.get("Location", "")).netloc
-            raise WrongHost(f"{where}: redirected to {target or 'nowhere'}; is the url of this account right?")
+            target = _host(response.headers.get("Location", ""))
+            raise WrongHost(f"{where}: redirected to {target}; is the url of this account right?")
         if status >= 400:
             kind = {404: NotFound, 409: Conflict}.get(status, Refused)
             details = error_details(response)
             said = "; ".join(_without_names(details)) or response.reason
             raise kind(f"{where}: {status} {said}", status=status, details=details)
         try:
-            response.__dict__["parsed"] = response.json() if body.strip() else None
-        except ValueError as exc:
+            response.__dict__["parsed"] = json.loads(body) if body.strip() else None
+        except (ValueError, RecursionError) as exc:
             what = "something that is not JSON, or not all of it (a login or maintenance page?)"
             raise Unreachable(f"{where}: {status} with {what}") from exc
+
+
+def _read(response: requests.Response, where: str, largest: int) -> bytes:
+    """Read an answer to its end, unpacked. Raises Unreachable if it is larger than *largest* bytes."""
+    body = bytearray()
+    for part in response.iter_content(65536):
+        body += part
+        if len(body) > largest:
+            response.close()
+            raise Unreachable(f"{where}: an answer of more than {largest / 1_000_000:g} MB")
+    response._content = bytes(body)  # where requests keeps it, too
+    return response._content
 
 
 def parsed(response: requests.Response) -> Any:
@@ -275,10 +369,9 @@ def parsed(response: requests.Response) -> Any:
 def error_details(response: requests.Response) -> tuple[str, ...]:
     """Return a helpdesk's own words about an error, one `field: text` each, bounded; () if it has none."""
     try:
-        body = response.json()
-    except ValueError:
+        return tuple(text[:200] for text in _flatten(json.loads(response.content)))[:8]
+    except (ValueError, RecursionError):
         return ()
-    return tuple(text[:200] for text in _flatten(body))[:8]
 
 
 def _flatten(body: Any, name: str = "") -> list[str]:
@@ -316,21 +409,32 @@ def _path(url: str) -> str:
     return urlsplit(url).path
 
 
-def _transport_trouble(exc: Exception) -> str:
+def _host(url: str) -> str:
+    """Return the host of an address that a helpdesk named, without name and password."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2] or "nowhere"
+    except ValueError:
+        return "nowhere"
+
+
+def _transport_trouble(exc: Exception, timeout: tuple[float, float]) -> str:
+    connect, silence = timeout
     if isinstance(exc, requests.ConnectTimeout):
-        return f"no connection within {TIMEOUT[0]:g} s"
-    if isinstance(exc, requests.Timeout):
-        return f"no answer within {TIMEOUT[1]:g} s"
+        return f"no connection within {connect:g} s"
+    if isinstance(exc, requests.Timeout) or any(isinstance(cause, ReadTimeoutError) for cause in exc.args):
+        return f"no answer within {silence:g} s, or not all of it within {WHOLE * silence:g} s"
     if isinstance(exc, requests.exceptions.SSLError):
         return "the certificate of the helpdesk is not accepted"
+    if isinstance(exc, requests.exceptions.ChunkedEncodingError):
+        return "the answer broke off"
     if isinstance(exc, requests.ConnectionError):
         return "no connection, or it broke; is the url of this account right?"
-    return type(exc).__name__
+    return f"an answer that cannot be read ({type(exc).__name__})"
 
 
 def _first_int(headers: Mapping[str, str], *names: str) -> int | None:
     for name in names:
         value = headers.get(name, "")
-        if value.isdigit():
+        if re.fullmatch("[0-9]{1,9}", value):
             return int(value)
     return None

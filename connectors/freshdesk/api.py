@@ -89,10 +89,19 @@ class Api:
             number += 1
 
     def as_list(self, path: str, body: Any) -> list[Any]:
-        """Return *body* if it is a list. Raises Unreachable if it is anything else."""
-        if isinstance(body, list):
+        """Return *body* if it is a list of records. Raises Unreachable if it is anything else."""
+        if not isinstance(body, list):
+            raise Unreachable(f"{self.account}: GET /api/v2/{path}: expected a list, got {type(body).__name__}")
+        if not all(isinstance(row, dict) for row in body):
+            raise Unreachable(f"{self.account}: GET /api/v2/{path}: expected a list of records")
+        return body
+
+    def record(self, path: str) -> dict[str, Any]:
+        """Return the one record at a path. Raises Unreachable if the answer is anything else."""
+        body = self.read(path)
+        if isinstance(body, dict):
             return body
-        raise Unreachable(f"{self.account}: GET /api/v2/{path}: expected a list, got {type(body).__name__}")
+        raise Unreachable(f"{self.account}: GET /api/v2/{path}: expected a record, got {type(body).__name__}")
 
     def _notice_links(self, response: requests.Response, *_: Any, **__: Any) -> None:
         self._has_next = "next" in response.links

@@ -95,7 +95,7 @@ class People:
         name = f"members:{group['id']}"
         known: list[int] | None = None if fresh else self.tools.memory.recall(name, self.tools.directory_age)
         if known is None:
-            known = list(self.api.read(f"groups/{group['id']}").get("agent_ids") or ())
+            known = list(self.api.record(f"groups/{group['id']}").get("agent_ids") or ())
             self.tools.memory.remember(name, known)
         return known
 

@@ -39,10 +39,9 @@ class Tickets:
     def read(self, ticket_id: str) -> Ticket:
         """Read one ticket with its requester; one that is not there comes as ARCHIVED or DELETED."""
         try:
-            row = self.api.read(f"tickets/{ticket_id}", {"include": "requester"})
+            return self._there(ticket_id)
         except NotFound:
             return self._not_there(ticket_id)
-        return self._ticket(ticket_id, row)
 
     def requested(self) -> list[str]:
         """Return the ids of the tickets that carry the tag `sr_request`, but closed ones; the index lags by minutes."""
@@ -69,21 +68,33 @@ class Tickets:
             return None
         return last[1] if last else None
 
+    def _there(self, ticket_id: str) -> Ticket:
+        return self._ticket(ticket_id, self.api.read(f"tickets/{ticket_id}", {"include": "requester"}))
+
     def _not_there(self, ticket_id: str) -> Ticket:
         try:
-            row = self.api.read(f"tickets/archived/{ticket_id}")
+            row = self.api.record(f"tickets/archived/{ticket_id}")
         except (NotFound, CredentialsRefused) as no:  # 403: the plan has no archive
             if getattr(no, "status", 0) not in (403, 404):
                 raise
-            read_at = self._read_at()
-            return Ticket(ticket_id, Status.DELETED, updated_at=read_at, read_at=read_at)
+            return self._deleted(ticket_id)
         if row.get("requester_id") and not row.get("requester"):  # an archived ticket comes without them
             row = row | {"requester": self.api.read_if_offered(f"contacts/{row['requester_id']}")}
         return self._ticket(ticket_id, row, Status.ARCHIVED)
 
-    def _ticket(self, ticket_id: str, row: dict[str, Any], status: Status | None = None) -> Ticket:
-        custom = row.get("custom_fields") or {}
+    def _deleted(self, ticket_id: str) -> Ticket:
+        """Return a ticket as deleted if it is still not there: that ends its recovery, and a stray 404 must not."""
         try:
+            return self._there(ticket_id)
+        except NotFound:
+            read_at = self._read_at()
+            return Ticket(ticket_id, Status.DELETED, updated_at=read_at, read_at=read_at)
+
+    def _ticket(self, ticket_id: str, row: dict[str, Any], status: Status | None = None) -> Ticket:
+        try:
+            if str(row["id"]) != ticket_id:
+                raise ValueError
+            custom = row.get("custom_fields") or {}
             return Ticket(
                 ticket_id=ticket_id,
                 status=status or _status(row),

@@ -53,8 +53,7 @@ class ClientCredentials(AuthBase):
         """Send a request again whose token was revoked; it was not carried out, so this is safe for writes too."""
         if response.status_code != 401:
             return response
-        response.content  # noqa: B018  the connection is free again only when the body has been read
-        response.close()
+        response.close()  # unread: whatever it says could be without end
         self._mint()
         again = response.request.copy()
         self._sign(again)

@@ -32,7 +32,7 @@ def read_page(session: BridgeSession, path: str, params: Params, position: str |
     """Read the page at *position* of a list; the session refuses an address on another host."""
     if position is None:
         body = session.read(path, params)
-    elif position.startswith(("http://", "https://", "/")):
+    elif _is_address(position):
         body = session.read(position)
     else:
         body = session.read(path, {**params, "page[after]": position})
@@ -79,7 +79,16 @@ def record(session: BridgeSession, path: str, body: Any) -> Mapping[str, Any]:
 
 
 def moved(session: BridgeSession, path: str, before: str | None, after: str | None) -> str | None:
-    """Return *after*. Raises Unreachable if it is where we were: such a list would never end."""
+    """Return *after*. Raises Unreachable if it is where we were: such a list would never end.
+
+    Raises WrongHost if it is on another host: nobody could go on from there, so it must not be kept.
+    """
     if after is not None and after == before:
         raise Unreachable(f"{session.account}: GET {path}: the next page is this page again")
+    if after is not None and _is_address(after):
+        session.target(after)
     return after
+
+
+def _is_address(position: str) -> bool:
+    return position.startswith(("http://", "https://", "/"))
