@@ -7,12 +7,12 @@ of `Config` whose type is `Secret | None` are the secrets that it reads from the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bridge.model import Activity, Category, Directory, News, Rating, RatingPage, Ticket, Watched, Write
+from bridge.model import Activity, Category, Directory, Effect, News, Rating, RatingPage, Ticket, Watched, Write
 
 if TYPE_CHECKING:
     from bridge.http import BridgeSession
@@ -123,6 +123,20 @@ class Asking:
     asks_on_solve: bool = False  # the helpdesk sends a survey by itself whenever a ticket is solved, as far as it says
 
 
+@dataclass(frozen=True)
+class Marks:
+    """What writes of this program left on one ticket, whosever installation it was, by marker (`sr-...`).
+
+    Only what the helpdesk shows is here: without a history *arrived* may be empty, and *asked* and *untagged* are.
+    """
+
+    notes: Mapping[str, Sequence[str]] = field(default_factory=dict)  # marker -> who wrote each note that bears it
+    arrived: frozenset[str] = frozenset()  # of writes that reached the ticket whole, with their note if they had one
+    asked: Mapping[str, int] = field(default_factory=dict)  # marker -> how often its question stood on the ticket
+    untagged: Mapping[str, str | None] = field(default_factory=dict)  # tag of ours -> who took it off; None: a rule
+    merged_into: str | None = None  # where only the ticket's notes say so
+
+
 class Connector(Protocol):
     """One account of one helpdesk. Every verb may raise the HelpdeskError family."""
 
@@ -203,6 +217,12 @@ class Connector(Protocol):
 
     def follow(self, job: str, writes: Sequence[Write]) -> Iterator[News]:
         """Read the result of a job that took a batch earlier; UNKNOWN for what it does not tell."""
+
+    def marks(self, ticket: Ticket) -> Marks:
+        """Look for what our writes left on a ticket, in one call for each 100 things that happened to it."""
+
+    def continuations(self, effect: Effect, ticket: Ticket) -> Sequence[str]:
+        """Return the ids of the new tickets that this effect made to continue *ticket*, as far as they can be found."""
 
     def link(self, ticket_id: str) -> str:
         """Return the address of the ticket for a member of staff."""
