@@ -38,6 +38,7 @@ from bridge.survey_link import SurveyLinks
 log = logging.getLogger(__name__)
 
 RUN_WITHIN = timedelta(minutes=4)  # a run that still waits for rate limits then leaves the rest to the next one
+LOCKED_FOR = 30.0  # seconds until we try again to claim what is due, and is in the hands of another process
 Clock = Callable[[], datetime]
 Sleep = Callable[[float], None]
 
@@ -112,7 +113,8 @@ class App:
             ready = {account: self._attempt(account, since, polled) for account in active}
             active = [account for account, at in ready.items() if at and at <= give_up_at]
             if active:
-                self.sleep(max(0.0, (min(at for at in ready.values() if at) - self.now()).total_seconds()))
+                wait = (min(at for at in ready.values() if at) - self.now()).total_seconds()
+                self.sleep(wait if wait > 0 else LOCKED_FOR)
         for account, session in self.sessions.items():
             self.store.save_rate_state(account, session.budget.state())
 
@@ -124,11 +126,7 @@ class App:
                 engine.poll(account, since)
                 polled.add(account)
             engine.watch(account)
-            self._deliver(account)  # first, because a case that waits for a write holds up its next step
-            while not engine.stopping() and engine.decide(account):  # before deadlines: an answer may be among it
-                self._deliver(account)
-            while engine.tick(account):
-                self._deliver(account)
+            self._work_off(account)
         except Throttled as exc:
             log.warning("%s", exc, extra={"account": account})
             self.failures[account] = exc
@@ -141,6 +139,29 @@ class App:
         self.failures.pop(account, None)
         self.store.put_account_state(account, succeeded_at=self.now().isoformat(), error="")
         return self.store.next_effect_at(account)
+
+    def follow(self, account: str) -> datetime | None:
+        """Work off what came in for one account, without a poll; return when more will be due, None if nothing will.
+
+        Trouble is logged, and is nothing to the account's state: only a poll shows that the helpdesk can be read.
+        """
+        self.failures.pop(account, None)
+        try:
+            self._work_off(account)
+        except (HelpdeskError, BadRecord) as exc:
+            log.warning("%s", exc, extra={"account": account})
+            self.failures[account] = exc
+            return exc.until if isinstance(exc, Throttled) else None
+        due = (self.store.next_effect_at(account), self.store.next_due_at(account))
+        return min((at for at in due if at), default=None)
+
+    def _work_off(self, account: str) -> None:
+        engine = self.engine
+        self._deliver(account)  # first, because a case that waits for a write holds up its next step
+        while not engine.stopping() and engine.decide(account):  # before deadlines: an answer may be among it
+            self._deliver(account)
+        while engine.tick(account):
+            self._deliver(account)
 
     def _deliver(self, account: str) -> None:
         while not self.engine.stopping() and self.delivery.deliver(account):
@@ -174,10 +195,12 @@ def open_app(
     sleep: Sleep = time.sleep,
     stopping: Callable[[], bool] = lambda: False,
     database_url: str | None = None,
+    open_store: Callable[[str], Store] = Store.open,
+    new_id: Callable[[], str] = lambda: secrets.token_hex(4),
 ) -> Iterator[App]:
     """Open the store and every account of *rules*. Raises SettingsError or StoreError."""
     folder = settings.state_dir(env)
-    store = Store.open(database_url or settings.database_url(env, folder))
+    store = open_store(database_url or settings.database_url(env, folder))
     try:
         desks: dict[str, Connector] = {}
         sessions: dict[str, BridgeSession] = {}
@@ -186,7 +209,7 @@ def open_app(
             sessions[name] = _session(rules, store, name, now, sleep)
             tools = Tools(sessions[name], memory, now, sleep, rules.needs(), rules.settings.directory_age)
             desks[name] = _connect(name, account, rules, env, tools)
-        engine = Engine(rules, store, desks, now, _random_id, settings.customer_hasher(folder), stopping)
+        engine = Engine(rules, store, desks, now, new_id, settings.customer_hasher(folder), stopping)
         delivery = Delivery(engine, channels(env, now), _links(rules, folder))
         yield App(rules, folder, store, engine, delivery, sessions, now, sleep)
     finally:
@@ -228,7 +251,3 @@ def _connect(name: str, account: Account, rules: Rules, env: Mapping[str, str], 
             given[found.name] = tuple(rules.settings.out_of_office)
     connector: Connector = module.connect(module.Config(**given), tools)
     return connector
-
-
-def _random_id() -> str:
-    return secrets.token_hex(4)

@@ -85,14 +85,14 @@ class Asker:
         elif way is SurveyWay.HELPDESK:
             link = desk.survey_link(ticket, language)
         else:
-            link = self._our_link(case, until)
+            link = self._our_link(Invitation(case.case_id, case.attempt, until, language, ticket.brand))
         last_day = until.astimezone(self.rules.calendar(case.account).timezone).date()
         return words, Question(render(words, case, ticket, last_day, link), adds_survey)
 
-    def _our_link(self, case: Case, until: datetime) -> str:
+    def _our_link(self, invitation: Invitation) -> str:
         if self.links is None:
             raise SettingsError("rules.yaml: no settings.survey_page, where our own question is answered")
-        return self.links.link(Invitation(case.case_id, case.attempt, until))
+        return self.links.link(invitation)
 
     def mail(self, claim: Claim, ticket: Ticket, words: SurveyText, question: Question) -> None:
         """Mail the question by ourselves. Raises NotToldError if it did not leave."""
@@ -117,6 +117,6 @@ def may_have_left(state: EffectState, last_sent_at: datetime | None) -> bool:
     return state in LEFT or (state is EffectState.PARKED and last_sent_at is not None)
 
 
-def asked_for(case: Case) -> str:
+def asked_for(case: Case, attempt: int | None = None) -> str:
     """Return the name under which a case's question is counted: a second attempt is a second question."""
-    return f"{case.case_id}:{case.attempt}"
+    return f"{case.case_id}:{attempt or case.attempt}"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
 from bridge.connector import Asking, Connector
 from bridge.decision import Situation, Spent
-from bridge.model import Ticket
+from bridge.model import Case, Ticket
 from bridge.owner import Staff
-from bridge.rules import Facts, Rules
+from bridge.rules import Facts, Rules, recall
 from bridge.store import PastRating, Store
 
 HISTORY_REACHES_BACK = timedelta(days=366)
@@ -27,6 +27,7 @@ class Briefing:
     now: Callable[[], datetime]
     new_id: Callable[[], str]
     known_as: Callable[[str], str]  # address -> the key of a customer on every account
+    _of_hash: dict[str, Rules | None] = field(default_factory=dict)  # rules that were in charge earlier
 
     @property
     def is_shadow(self) -> bool:
@@ -37,6 +38,26 @@ class Briefing:
     def asks_again(self) -> bool:
         """True if any customer may be asked again."""
         return self.rules.settings.surveys != "off"
+
+    def as_begun(self, case: Case, situation: Situation) -> Situation:
+        """Return the situation of an open case: it goes on by the playbook that it began with."""
+        rules = self.rules_for(case)
+        return situation if rules is self.rules else replace(situation, staff=replace(situation.staff, rules=rules))
+
+    def rules_for(self, case: Case) -> Rules:
+        """Return today's rules with the playbook of a case as it was when the case began."""
+        if case.rules_hash == self.rules.hash:
+            return self.rules
+        earlier = self._earlier(case.rules_hash)
+        return (
+            self.rules.keeping(case.playbook, earlier) if earlier and case.playbook in earlier.playbooks else self.rules
+        )
+
+    def _earlier(self, rules_hash: str) -> Rules | None:
+        if rules_hash not in self._of_hash:
+            text = self.store.rules_text(rules_hash)
+            self._of_hash[rules_hash] = recall(text) if text else None
+        return self._of_hash[rules_hash]
 
     def staff(self, desk: Connector, load: Mapping[str, int], refused: Mapping[str, str] | None = None) -> Staff:
         """Return the people of an account; those who were *refused* by the helpdesk are looked up afresh."""

@@ -50,7 +50,7 @@ class Batch:
             return self._nothing(rating, "known", f"case {case.case_id} is open on this ticket", facts), None
         if case and (rule or rating.ticket_id in case.ticket_ids):
             carrier = self._ticket(case.carrier_id)
-            situation = self._situation(carrier, facts, customer)
+            situation = self.briefing.as_begun(case, self._situation(carrier, facts, customer))
             if carrier is ticket or not carrier.status.is_gone:
                 return advance(case, RatedAgain(rating, rule), situation), case
             with suppress(StaleCase):  # its ticket is gone, and this rating needs a case of its own

@@ -266,7 +266,8 @@ class Delivery:
     def _follow_jobs(self, desk: Connector, claims: Iterable[Claim]) -> list[Claim]:
         """Ask what became of batches that the helpdesk took before we could read their result.
 
-        Returns those of which the job does not tell. Sending them again is safe: whichever write comes second is stale.
+        Returns those of which the job does not tell, and those it found stale. Sending them again is safe: whichever
+        write comes second is stale.
         """
         jobs: dict[str, list[Claim]] = {}
         for claim in claims:
@@ -278,7 +279,7 @@ class Delivery:
             readable = [(one.effect, ticket) for one in together if (ticket := tickets.get(one.effect.ticket_id))]
             writes = [Write(effect, ticket, effect.change, repeat=True) for effect, ticket in readable]
             for news in desk.follow(job, writes):
-                if isinstance(news, Written) and news.verdict is not Verdict.UNKNOWN:
+                if isinstance(news, Written) and news.verdict not in (Verdict.UNKNOWN, Verdict.CONFLICT):
                     claim = by_id.pop(news.effect_id)
                     self._written(desk, claim, news, tickets[claim.effect.ticket_id])
             untold += by_id.values()
@@ -365,16 +366,17 @@ class Delivery:
 
     def _failed(self, desk: Connector, claim: Claim, verdict: Verdict, why: str, ticket: Ticket) -> None:
         """Let the case find another way."""
-        if verdict is Verdict.LOCKED and not ticket.status.is_locked:  # it was open when we read it
+        if not _bears_out(ticket, verdict):  # it was not so when we read it: ask the helpdesk, not a gateway
             ticket = self.engine.reading.tickets(desk, [ticket.ticket_id]).get(ticket.ticket_id, ticket)
-            if not (ticket.status.is_locked or ticket.status.is_gone):
-                self._again(claim, self.now(), why)
+            if not _bears_out(ticket, verdict):
+                self._again(claim, self._look_again_at(desk, claim), why)
                 return
         if not claim.case.is_open:
             self._finish(claim, EffectState.REFUSED, why)
             return
         refused = self._refused_so_far(claim, why) if verdict is Verdict.BAD_ASSIGNEE else None
         situation = self.engine.situation(desk, ticket, refused=refused)
+        situation = self.engine.briefing.as_begun(claim.case, situation)
         decision = advance(claim.case, EffectFailed(claim.effect, verdict, why), situation)
         if refused and any(_place(one) == _place(claim.effect) for one in decision.effects):
             self._park(claim, f"the helpdesk refuses the only place that is left ({why})")
@@ -406,6 +408,14 @@ class Delivery:
         ]
         said = f"was refused by the helpdesk ({why})"
         return {agent_id or "": said for agent_id in (*earlier, claim.effect.change.assignee_id)}
+
+
+def _bears_out(ticket: Ticket, verdict: Verdict) -> bool:
+    """True if a ticket is what a write was told that it is; a stray 404 must not end a case."""
+    status = ticket.status
+    if verdict is Verdict.GONE:
+        return status.is_gone
+    return verdict is not Verdict.LOCKED or status.is_locked or status.is_gone
 
 
 def _place(effect: Effect) -> tuple[str, Change]:

@@ -7,7 +7,6 @@ saved; nothing is written to a helpdesk here.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from bridge.asking import asked_for, why_barred
+from bridge.answering import Answering, Standing, answered
+from bridge.asking import why_barred
 from bridge.briefing import Briefing
 from bridge.connector import Connector
 from bridge.deadlines import ASK, REMIND
@@ -33,7 +33,6 @@ from bridge.log import crash
 from bridge.model import (
     REQUEST,
     Activity,
-    Answer,
     Audit,
     Case,
     Category,
@@ -44,19 +43,20 @@ from bridge.model import (
     Ticket,
     Watched,
 )
-from bridge.owner import Staff
 from bridge.pursuit import is_news
 from bridge.reading import BATCH, TRY_AGAIN_AFTER, Reading, batch_of, retry_in
-from bridge.recovery import Answered, DeadlinePassed, OwnerGone, PeopleActed, Signal, advance
+from bridge.recovery import DeadlinePassed, OwnerGone, PeopleActed, Signal, advance, answer_changed
 from bridge.rules import Rules, facts_of
-from bridge.store import StaleCase, Store, StoredRating
-from bridge.survey import NOTHING_KNOWN, SCALE_MAX, Chance, category_of
+from bridge.store import Hint, StaleCase, Store, StoredRating
+from bridge.survey import NOTHING_KNOWN, Chance
 
 log = logging.getLogger(__name__)
 
 MEMORY_REACHES_BACK = timedelta(days=90)
 SWEEP_EVERY = timedelta(days=1)
 SWEEPS_OVERLAP = timedelta(hours=1)
+POLLS_LAG = timedelta(minutes=2)  # how long a rating may be hidden from polls: Zendesk's export lacks the last minute
+FACTS_KEPT = 5_000  # decisions of each outcome that `explain` can trace
 WATCH_EVERY = timedelta(minutes=5)
 REQUESTS_EVERY = timedelta(minutes=15)
 LOOKS_OVERLAP = timedelta(minutes=2)
@@ -165,8 +165,14 @@ class Engine:
         late = 0
         since = datetime.fromisoformat(state["swept_at"]) - SWEEPS_OVERLAP
         for page in desk.past_ratings(since, self.store.cursor(desk.account, "sweep")):
+            ripe = tuple(one for one in page.ratings if one.updated_at <= begun - POLLS_LAG)  # others: the next poll's
             count = self.store.add_page(
-                desk.account, "sweep", page, source="sweep", seen_at=self.now(), memory_before=_acts_from(state)
+                desk.account,
+                "sweep",
+                replace(page, ratings=ripe),
+                source="sweep",
+                seen_at=self.now(),
+                memory_before=_acts_from(state),
             )
             late += count.new_bad
             self._count(count.new + count.changed, count.malformed)
@@ -176,6 +182,7 @@ class Engine:
         total = int(state.get("found_late", "0")) + late
         self.store.put_account_state(desk.account, swept_at=begun.isoformat(), found_late=str(total))
         self.store.set_cursor(desk.account, "sweep", None)
+        self.store.forget_facts(desk.account, FACTS_KEPT)
         if late:
             log.warning(
                 "the daily sweep found %d bad ratings that polling had missed", late, extra={"account": desk.account}
@@ -202,34 +209,37 @@ class Engine:
     def answer(self, case_id: str, attempt: int, value: int, comment: str | None) -> bool:
         """Keep a customer's answer, 1 to 5, to our own question; `decide` takes it to the case.
 
-        False if nobody waits for it any more: the case has ended, or this was not its last question.
+        False if nobody waits for it any more; see bridge/answering.py.
         """
-        case = self.store.case(case_id)
-        if case is None or not case.is_open or case.attempt != attempt or not 1 <= value <= SCALE_MAX:
-            return False
-        said = json.dumps({"at": self.now().isoformat(), "attempt": attempt, "value": value, "comment": comment})
-        self.store.put_answer(case.account, asked_for(case), case_id, said, self.now())
-        return True
+        taken = Answering(self.store, self.now).take(case_id, attempt, value, comment)
+        return taken.standing is Standing.ANSWERED
 
     def _follow_answers(self, desk: Connector) -> None:
-        """Take the answers to our own question to their cases; a case that has ended meanwhile keeps its end."""
+        """Take the answers to our own question to their cases, and what was changed about answers taken before."""
         for row in self.store.answers(desk.account, self.now(), BATCH):
-            case, said = self.store.case(row.ticket_id), json.loads(row.raw or "{}")
-            if case and case.is_open and case.attempt == said["attempt"]:
+            case = self.store.case(row.ticket_id)
+            if case is not None:
                 ticket = self.reading.tickets(desk, [case.carrier_id]).get(case.carrier_id)
                 if ticket is None:
                     self.store.fail_hint(row.hint_id, "its ticket cannot be read", self.now() + TRY_AGAIN_AFTER)
                     continue
-                value = int(said["value"])
-                answer = Answer(datetime.fromisoformat(said["at"]), category_of(value), value, SCALE_MAX)
-                if not self.signal(desk, case, Answered(answer, said["comment"]), ticket):
+                if not self._follow_answer(desk, case, row, ticket):
                     continue  # the case has moved: next time
-            self.store.finish_hint(row.hint_id)
+            self.store.finish_answer(row)
 
-    def _read_requests(self, desk: Connector) -> None:
+    def _follow_answer(self, desk: Connector, case: Case, row: Hint, ticket: Ticket) -> bool:
+        attempt, said = answered(row)
+        if case.is_open and case.attempt == attempt:
+            return self.signal(desk, case, said, ticket)
+        if case.answer == said.answer:  # killed before it could say that it had followed this one
+            return True
+        situation = self.briefing.as_begun(case, self.situation(desk, ticket))
+        return self._advanced(case, answer_changed(case, said, situation))
+
+    def _read_requests(self, desk: Connector, state: Mapping[str, str]) -> None:
         """Take tickets on which an agent asked for a recovery for new ratings, each once."""
         account, now = desk.account, self.now()
-        asked_at = datetime.fromisoformat(self.store.account_state(account).get("requests_at", NEVER))
+        asked_at = datetime.fromisoformat(state.get("requests_at", NEVER))
         if not self.needs.requests or self.is_shadow or now - asked_at < REQUESTS_EVERY:
             return
         found = list(desk.requests())
@@ -283,7 +293,7 @@ class Engine:
         for row in rows:
             try:
                 self._decide_one(batch, row)
-            except HelpdeskError:
+            except (HelpdeskError, StoreError):
                 raise
             except Exception as exc:  # one bad record must not stop the ones behind it
                 why = str(exc) if isinstance(exc, BridgeError) else crash(exc)
@@ -337,8 +347,8 @@ class Engine:
         Looks every WATCH_EVERY, and always before a deadline is acted on.
         """
         desk, begun = self.desks[account], self.now()
-        self._read_requests(desk)
         state = self.store.account_state(account)
+        self._read_requests(desk, state)
         watched_at = datetime.fromisoformat(state.get("watched_at", NEVER))
         if begun - watched_at < WATCH_EVERY and not self.store.due_cases(account, begun, 1):
             return
@@ -389,7 +399,7 @@ class Engine:
         activity = replace(activity, ticket=replace(ticket, stamp=_stamp(ticket)))
         if ticket.rated and ticket.rated.is_better_than(case.category):
             self.receive(case.account, f"rated:{ticket.ticket_id}:{ticket.stamp}", ticket.ticket_id)
-        if not (ticket.status.is_gone or is_news(case, activity, self.rules)):
+        if not (ticket.status.is_gone or is_news(case, activity, self.briefing.rules_for(case))):
             return False
         self.signal(desk, case, PeopleActed(activity), ticket)
         return True
@@ -404,7 +414,7 @@ class Engine:
         cases = self.store.held_by(desk.account, gone)
         steps = self.store.steps_of([case.case_id for case in cases])
         for case in cases:
-            why = _why_gone(case, staff)
+            why = staff.why_gone(case)
             if why is None or any(_is_about(step, case.assignee_id) for step in steps[case.case_id]):
                 continue  # acted on before, and nobody could take the case over
             tickets = self.reading.tickets(desk, [case.carrier_id])
@@ -461,8 +471,11 @@ class Engine:
 
         Raises BridgeError if the case could not be saved though nobody has moved it: a step that was planned before.
         """
-        situation = self.situation(desk, ticket)
-        decision = advance(case, signal, situation)
+        situation = self.briefing.as_begun(case, self.situation(desk, ticket))
+        return self._advanced(case, advance(case, signal, situation))
+
+    def _advanced(self, case: Case, decision: Decision) -> bool:
+        """Save where a case goes on; False if another process was quicker."""
         try:
             self.store.save(decision, expected_version=case.version)
         except StaleCase as exc:
@@ -494,13 +507,6 @@ class Engine:
 def _stamp(ticket: Ticket) -> str:
     """Return the stamp to know a ticket by; none if it may change again in the same second without a new one."""
     return "" if ticket.read_at - ticket.updated_at < STAMP_STEP else ticket.stamp
-
-
-def _why_gone(case: Case, staff: Staff) -> str | None:
-    """Return why the owner of a case cannot go on with it, or None."""
-    if case.assignee_id is None or case.solved_at:
-        return None
-    return staff.why_left(case.assignee_id) or (None if case.chosen_by_human else staff.why_absent(case.assignee_id))
 
 
 def _is_about(step: str, owner: str | None) -> bool:

@@ -58,7 +58,7 @@ class Brakes:
         ):
             if limit is not None and self.store.flagged_since(account, max(resumed_at, now - span)) >= limit:
                 yield f"{limit} recoveries began {words}"
-        if limits.share_of_rated is not None:
+        if limits.share_of_rated is not None and limits.share_of_rated < 1:
             since = max(resumed_at, now - A_DAY)
             flagged, rated = self.store.flagged_since(account, since), self.store.rated_since(account, since)
             if rated >= SHARE_COUNTS_FROM and flagged + 1 > limits.share_of_rated * rated:

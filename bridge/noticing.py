@@ -14,7 +14,7 @@ ON_TICKET = "see the ticket"  # what stands for a promise that agents put down i
 def notice(case: Case, activity: Activity, rules: Rules) -> Case:
     """Return the case with what people did since; the stage is the furthest milestone that holds."""
     ticket = activity.ticket
-    after = replace(_held_by(case, ticket), seen_stamp=ticket.stamp, seen_at=ticket.read_at)
+    after = replace(held_by(case, ticket), seen_stamp=ticket.stamp, seen_at=ticket.read_at)
     after = _promised(after, ticket, rules)
     for deed in activity.deeds:
         if deed.at >= case.flagged_at:
@@ -41,8 +41,8 @@ def stage_of(case: Case) -> Stage:
     return Stage.ACKNOWLEDGED if case.acknowledged_at else Stage.ASSIGNED
 
 
-def _held_by(case: Case, ticket: Ticket) -> Case:
-    """A person gave the ticket to somebody else: it stays with them."""
+def held_by(case: Case, ticket: Ticket) -> Case:
+    """Return the case with whom a person gave its ticket to: it stays with them."""
     if ticket.assignee_id in (None, case.assignee_id) or ticket.status is Status.CLOSED:
         return case
     return replace(case, assignee_id=ticket.assignee_id, group_id=ticket.group_id, chosen_by_human=True)

@@ -38,7 +38,7 @@ from bridge.model import (
     SurveyWay,
     Ticket,
 )
-from bridge.noticing import notice
+from bridge.noticing import held_by, notice
 from bridge.owner import Owner, find_owner
 from bridge.private_note import given_to
 from bridge.rules import Rules
@@ -66,6 +66,8 @@ def _next(case: Case, situation: Situation) -> Step:
 def overdue(case: Case, chance: Chance, situation: Situation) -> Decision:
     """Act on the step that is due, or find that it is not due any more."""
     now = situation.now
+    if (held := held_by(case, situation.ticket)) != case:  # also what a human did since we looked
+        return _go_on(held, "noticed", _news(case, held, situation), situation)
     if not case.solved_at and now >= _give_up_at(case, situation):
         within = show_duration(situation.rules.limits.give_up_after)
         why = f"not solved within {within} (limits: give_up_after)"

@@ -47,7 +47,7 @@ from bridge.model import (
 from bridge.owner import Owner, find_owner
 from bridge.private_note import call, private_note, quoted, readdressed
 from bridge.rules import Playbook, Rule, inert
-from bridge.survey import NOTHING_KNOWN, Chance
+from bridge.survey import NOTHING_KNOWN, Chance, outcome_of
 
 NO_REASON_FOR_A_NEW_TICKET = ("check_in", "cause", "silence", "answer", "ask")
 PRIORITIES = ("low", "normal", "high", "urgent")
@@ -224,10 +224,10 @@ def _shadow(case: Case, effects: Sequence[Effect], situation: Situation) -> Deci
 # ------------------------------------------------------------------ going on
 def advance(case: Case, signal: Signal, situation: Situation) -> Decision:
     """Return what a signal does to an open case. Raises KeyError for a case that has ended."""
-    ticket = situation.ticket
+    ticket, go_on = situation.ticket, TRANSITIONS[case.stage, type(signal)]
     if ticket.status.is_gone and ticket.ticket_id == case.carrier_id:
         return end(case, Outcome.DISMISSED, f"the ticket is {ticket.status}", situation)
-    return TRANSITIONS[case.stage, type(signal)](case, signal, situation)
+    return go_on(case, signal, situation)
 
 
 def _confirm(case: Case, signal: DeadlinePassed, situation: Situation) -> Decision:
@@ -269,13 +269,42 @@ def _overdue(case: Case, signal: DeadlinePassed, situation: Situation) -> Decisi
 def _answered(case: Case, signal: Answered, situation: Situation) -> Decision:
     """Take the answer to our own question, and put it on the ticket where that can still be written."""
     decision = pursuit.answered(case, signal.answer, situation)
+    note = _answer_note(case, f"answer:{case.attempt}", "was asked again and answered", signal, situation)
+    return replace(decision, effects=(*note, *decision.effects))
+
+
+def _answer_note(case: Case, step: str, did: str, signal: Answered, situation: Situation) -> tuple[Effect, ...]:
     if situation.ticket.status.is_locked or situation.ticket.status.is_gone:
-        return decision
+        return ()
     said = f' "{inert(signal.comment)}"' if signal.comment else ""
     value = f"{signal.answer.value} of {signal.answer.scale_max}"
-    note = Change(note=f"The customer was asked again and answered: {signal.answer.category} ({value}).{said}")
-    effect = effect_for(case, EffectKind.UPDATE, f"answer:{case.attempt}", note, situation)
-    return replace(decision, effects=(effect, *decision.effects))
+    note = Change(note=f"The customer {did}: {signal.answer.category} ({value}).{said}")
+    return (effect_for(case, EffectKind.UPDATE, step, note, situation),)
+
+
+# What the customer's own word decided, and their changed word decides anew; what people decided stays.
+BY_ANSWER = (Outcome.RECOVERED, Outcome.IMPROVED, Outcome.NOT_RECOVERED, Outcome.NO_RESPONSE)
+
+
+def answer_changed(case: Case, signal: Answered, situation: Situation) -> Decision:
+    """Take an answer that was changed after it was acted on: the end of the case follows it, or a further attempt ends.
+
+    The case stays closed where the new word is worse, because a customer has one case at a time: a person hears of it.
+    """
+    answer = signal.answer
+    if case.is_open and outcome_of(case, answer.category):
+        return _answered(case, signal, situation)
+    step, why = f"answer:{answer.at:%Y%m%d%H%M%S%f}", f"the customer changed the answer to {answer.category}"
+    rated = case.answer is not None and case.answer.rating_id is not None  # in the helpdesk: that word stands
+    changed = case if rated else replace(case, answer=answer)
+    if case.outcome in BY_ANSWER and not rated:
+        changed = replace(changed, outcome=outcome_of(case, answer.category) or Outcome.NOT_RECOVERED)
+    changed = replace(changed, version=case.version + 1, reason=why)
+    effects = _answer_note(case, step, "changed the answer", signal, situation)
+    worse = changed.outcome is Outcome.NOT_RECOVERED is not case.outcome
+    if worse and (person := who_hears(playbook_of(case, situation), situation.rules)):
+        effects = (*effects, alert(changed, person, step, f"{why}; the case had ended as {case.outcome}", situation))
+    return decide(changed, "answer_changed", why, situation, effects)
 
 
 def _people_acted(case: Case, signal: PeopleActed, situation: Situation) -> Decision:
@@ -295,7 +324,7 @@ def _rated_again(case: Case, signal: RatedAgain, situation: Situation) -> Decisi
         return pursuit.answered(case, answer_in(rating), situation)
     if (same or second) and signal.rule is None and rating.category.is_better_than(case.category):
         return _changed_mind(case, rating, situation)
-    heavier = _heavier(case, signal.rule)
+    heavier = _heavier(case, signal.rule, situation)
     priority = playbook_of(heavier, situation).priority if heavier.severity != case.severity else None
     if case.stage is Stage.UNCONFIRMED and (rating.comment or rating.reason):
         return _confirmed(heavier, rating, priority, situation)
@@ -316,11 +345,12 @@ def _rated_again(case: Case, signal: RatedAgain, situation: Situation) -> Decisi
     return decide(joined, "joined", f"{call(rating)} joins case {case.case_id}", situation, (effect,) * worth_a_note)
 
 
-def _heavier(case: Case, rule: Rule | None) -> Case:
+def _heavier(case: Case, rule: Rule | None, situation: Situation) -> Case:
     """Return the case with the greater of both severities; the rating that opened it stays what it was."""
     if rule is None or rule.severity.weight <= case.severity.weight:
         return case
-    return replace(case, severity=rule.severity, rule=rule.name, playbook=rule.playbook)
+    since = case.rules_hash if rule.playbook == case.playbook else situation.rules.hash
+    return replace(case, severity=rule.severity, rule=rule.name, playbook=rule.playbook, rules_hash=since)
 
 
 def answer_in(rating: Rating) -> Answer:

@@ -14,7 +14,7 @@ from itertools import takewhile
 from typing import Any
 
 from bridge.model import Case, EffectState, Outcome
-from bridge.rules import Rules
+from bridge.rules import Rules, in_force
 from bridge.show import count, duration, moment, money
 from bridge.store import Spending, Store
 
@@ -78,12 +78,14 @@ class AccountStatus:
     late: bool
     waits_until: datetime | None  # told to stay away by the helpdesk, or our share of its limit is used up
     held: str  # why a limit stopped the account; empty if none did
+    rules_refused: str  # why the file as it is now is not used by the process that runs
     ratings_pending: int
     records_failed: int
     cases_open: int
     cases_overdue: int
     effects: Mapping[str, int]
     found_late: int
+    missed_by_webhooks: int  # bad ratings that only polls found, while webhooks were expected
     quiet_rules: Sequence[str]
     customers_opted_out: int  # on any account
     last_30_days: Lately
@@ -103,7 +105,7 @@ def account_status(store: Store, rules: Rules, account: str, now: datetime) -> A
     stopped = _time((store.rate_state(account) or {}).get("stopped_until"))
     quiet = [
         rule.name
-        for rule in rules.rules
+        for rule in in_force(rules.rules)
         if not (found := counts.rules.get(rule.name)) or now - found.last_flagged_at > QUIET_AFTER
     ]
     return AccountStatus(
@@ -115,12 +117,14 @@ def account_status(store: Store, rules: Rules, account: str, now: datetime) -> A
         late=succeeded_at is None or now - succeeded_at > LATE_AFTER,
         waits_until=stopped if stopped and stopped > now else None,
         held=str(state.get("held", "")),
+        rules_refused=str(state.get("rules_refused", "")),
         ratings_pending=counts.pending,
         records_failed=counts.failed,
         cases_open=counts.open_cases,
         cases_overdue=counts.overdue,
         effects={str(kind): count for kind, count in counts.effects.items()},
         found_late=int(state.get("found_late", 0)),
+        missed_by_webhooks=int(state.get("missed_by_webhooks", 0)),
         quiet_rules=quiet,
         customers_opted_out=store.opted_out_count(),
         last_30_days=_lately(store, account, now - LATELY),
@@ -158,6 +162,8 @@ def _lines(report: AccountStatus, now: datetime) -> list[str]:
     ]
     if report.waits_until:
         lines.append(f"  the helpdesk asked us to wait: {duration(report.waits_until - now)} to go")
+    if report.rules_refused:
+        lines.append(f"  rules.yaml was changed and is NOT used; the rules of before decide: {report.rules_refused}")
     if report.held:
         lines.append(f"  begins no recovery: {report.held}")
     if report.error:
@@ -168,6 +174,8 @@ def _lines(report: AccountStatus, now: datetime) -> list[str]:
         lines.append(f"  {count(report.records_failed, 'record')} could not be worked on: recovery-bridge retry --list")
     if report.found_late:
         lines.append(f"  found only by the daily sweep: {count(report.found_late, 'bad rating')}")
+    if report.missed_by_webhooks:
+        lines.append(f"  found only by polling, no webhook told: {count(report.missed_by_webhooks, 'bad rating')}")
     return [*lines, *_lately_lines(report.last_30_days)]
 
 

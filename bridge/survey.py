@@ -25,7 +25,7 @@ BUILT_IN = SurveyText.model_construct(
     text=parse_note(
         "Hello {customer_first_name|},\n\n"
         "you were not content with our answer to your request {ticket_id}, and we have worked on it again.\n"
-        "Have we made it right? One click is enough:\n\n{link}\n\nThank you.",
+        "Have we made it right? It takes a minute:\n\n{link}\n\nThank you.",
         SURVEY_PLACEHOLDERS,
     ),
 )

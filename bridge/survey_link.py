@@ -16,19 +16,29 @@ if TYPE_CHECKING:
     from itsdangerous import URLSafeSerializer
 
 SALT = "recovery-bridge survey"
+BRAND_MAX = 60  # characters: a link must stay one that can be copied
 
 
 class BadLinkError(BridgeError):
     """A link is not one of ours, or its time is over."""
 
 
+class ExpiredLinkError(BadLinkError):
+    """A link is one of ours, but its time is over."""
+
+
 @dataclass(frozen=True)
 class Invitation:
-    """What a link says: whose answer is asked for, to which attempt, and until when."""
+    """What a link says: whose answer is asked for, to which attempt, until when, and how the page is to look.
+
+    Language and brand travel in the link, so that the page needs no helpdesk; anybody can read them there.
+    """
 
     case_id: str
     attempt: int
     expires_at: datetime
+    language: str | None = None
+    brand: str | None = None
 
 
 class SurveyLinks:
@@ -46,18 +56,22 @@ class SurveyLinks:
 
     def link(self, invitation: Invitation) -> str:
         """Return the address at which an invitation is answered."""
-        said = [invitation.case_id, invitation.attempt, int(invitation.expires_at.timestamp())]
-        return f"{self._page}/survey/{self._signer.dumps(said)}"
+        said: list[str | int | None] = [invitation.case_id, invitation.attempt, int(invitation.expires_at.timestamp())]
+        look = [invitation.language, invitation.brand and invitation.brand[:BRAND_MAX]]
+        return f"{self._page}/survey/{self._signer.dumps([*said, *look] if any(look) else said)}"
 
     def read(self, token: str, now: datetime) -> Invitation:
-        """Return what the last part of a link says. Raises BadLinkError if it was altered or has expired."""
+        """Return what the last part of a link says.
+
+        Raises ExpiredLinkError if its time is over, BadLinkError if it was altered.
+        """
         from itsdangerous import BadSignature
 
         try:
-            case_id, attempt, expires = self._signer.loads(token)
+            case_id, attempt, expires, *look = self._signer.loads(token)
         except (BadSignature, ValueError, TypeError) as exc:
             raise BadLinkError("this link is not one of ours, or was cut") from exc
-        invitation = Invitation(case_id, attempt, datetime.fromtimestamp(expires, UTC))
+        invitation = Invitation(case_id, attempt, datetime.fromtimestamp(expires, UTC), *look)
         if now > invitation.expires_at:
-            raise BadLinkError("the time to answer is over")
+            raise ExpiredLinkError("the time to answer is over")
         return invitation

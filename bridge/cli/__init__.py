@@ -1,6 +1,34 @@
 """The commands of `recovery-bridge`. Imports stand in the commands that need them: an idle run must start fast."""
 
-from bridge.cli import by_hand, desks, looking, mending, running
+from bridge.cli import (
+    backtesting,
+    beginning,
+    by_hand,
+    desks,
+    editing,
+    explaining,
+    looking,
+    mending,
+    rules_file,
+    running,
+    serving,
+    testing,
+)
 from bridge.cli.shell import cli, main
 
-__all__ = ["by_hand", "cli", "desks", "looking", "main", "mending", "running"]
+__all__ = [
+    "backtesting",
+    "beginning",
+    "by_hand",
+    "cli",
+    "desks",
+    "editing",
+    "explaining",
+    "looking",
+    "main",
+    "mending",
+    "rules_file",
+    "running",
+    "serving",
+    "testing",
+]

@@ -1,7 +1,10 @@
-"""Looking: `explain`, `cases` and `status`."""
+"""Looking: `cases`, `status` and `verify`."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,37 +17,13 @@ from bridge.cli.shell import (
     json_option,
     looking_at,
     needs_human,
+    opened,
     print_json,
+    read_since,
     rules_option,
     worst,
 )
-
-
-@cli.command()
-@click.argument("ticket")
-@rules_option
-@account_option
-@json_option
-def explain(ticket: str, rules_path: Path, account: str | None, as_json: bool) -> None:
-    """Show every decision about a ticket: which rules matched, which did not and why, with the values seen.
-
-    \b
-    Example:
-        recovery-bridge explain 432
-    """
-    from bridge.explaining import explain_ticket
-
-    with looking_at(rules_path, account) as (rules, store):
-        explanations = explain_ticket(store, rules, ticket, account)
-    if as_json:
-        print_json([explanation.as_json() for explanation in explanations])
-        return
-    for explanation in explanations:
-        click.echo(explanation.as_text(rules.settings.timezone) + "\n")
-    if not explanations:
-        click.echo(
-            f"no rating of ticket {ticket} has been seen; recovery-bridge status says when each account was read"
-        )
+from bridge.errors import BadRecord, HelpdeskError
 
 
 @cli.command()
@@ -94,3 +73,50 @@ def status(rules_path: Path, as_json: bool) -> None:
     else:
         click.echo(status_text(reports, now))
     exit_with(code)
+
+
+@cli.command()
+@rules_option
+@account_option
+@json_option
+@click.option("--since", callback=read_since, help="Effects since this day; those of the last 30 days without it.")
+def verify(rules_path: Path, account: str | None, as_json: bool, since: datetime | None) -> None:
+    """Compare what was done with what stands in the helpdesk, and print every difference. Writes nothing.
+
+    \b
+    Example:
+        recovery-bridge verify
+        recovery-bridge verify --since 2026-11-01 --account acme
+    """
+    from bridge.verifying import LATELY, Comparer, summary
+
+    compared, failures = [], []
+    with opened(rules_path, account=account) as app:
+        for name in [name for name in app.accounts if account in (None, name)]:
+            comparer = Comparer(app.store, app.engine.desks[name], app.now, app.sleep)
+            try:
+                with _counting(name) as tell:
+                    compared.append(comparer.compare(since or app.now() - LATELY, tell))
+            except (HelpdeskError, BadRecord) as exc:  # the other accounts are compared all the same
+                failures.append(exc)
+        zone = app.rules.settings.timezone
+    if as_json:
+        print_json([one.as_json() for one in compared])
+    else:
+        for difference in [found for one in compared for found in one.differences]:
+            click.echo(difference.as_text(zone))
+        click.echo(summary(compared))
+    for failure in failures:
+        click.echo(str(failure), err=True)
+    some = any(found.needs_human for one in compared for found in one.differences)
+    exit_with(worst(failure.exit_code for failure in failures) or int(some))
+
+
+@contextmanager
+def _counting(account: str) -> Iterator[Callable[[int, int], None]]:
+    """Say on a terminal how far a long comparison is; nothing where nobody watches."""
+    if not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    yield lambda done, of: click.echo(f"\r{account}: {done} of {of} tickets\x1b[K\r", nl=False, err=True)
+    click.echo("\x1b[K", nl=False, err=True)

@@ -1,4 +1,4 @@
-"""Working: `check`, `run` and `plan`."""
+"""Working: `run` and `plan`."""
 
 from __future__ import annotations
 
@@ -23,70 +23,24 @@ from bridge.cli.shell import (
     held,
     json_option,
     load_rules,
+    looking_at,
     needs_human,
-    opened,
+    opened_with,
     print_json,
     read_since,
     rules_option,
     worst,
 )
-from bridge.errors import RulesError, SettingsError, Throttled
+from bridge.errors import Throttled
 
 if TYPE_CHECKING:
     from bridge.app import App
-    from bridge.rules import Problem, Rules
+    from bridge.planning import Plan
+    from bridge.rules import Rules
 
 PROGRESS_EVERY = 0.5  # seconds
 
 
-@cli.command()
-@rules_option
-@json_option
-def check(rules_path: Path, as_json: bool) -> None:
-    """Show every problem of rules.yaml at once, without network.
-
-    \b
-    Example:
-        recovery-bridge check --rules rules.yaml
-    """
-    from bridge import show
-    from bridge.rules import check as check_text
-    from bridge.rules import read
-
-    rules, problems = check_text(read(rules_path), str(rules_path))
-    strange = _strange_connectors(rules) if rules else []
-    problems += strange
-    errors = sum(not problem.is_warning for problem in problems)
-    if as_json:
-        print_json([problem.as_dict() for problem in problems])
-    else:
-        for problem in problems:
-            click.echo(f"{problem}\n")
-        if rules and not errors:
-            counts = f"{len(rules.rules)} rules, {len(rules.playbooks)} playbooks"
-            click.echo(f"{rules_path}: {counts}, mode {rules.settings.mode}: ready")
-        else:
-            click.echo(f"{rules_path}: {show.count(errors, 'problem')}; nothing would run", err=True)
-    if rules is None:
-        exit_with(RulesError.exit_code)
-    exit_with(SettingsError.exit_code if strange else 0)
-
-
-def _strange_connectors(rules: Rules) -> list[Problem]:
-    """Return a problem for each account of a helpdesk that this installation does not know."""
-    from bridge.rules.problems import Reporter, unknown
-    from bridge.settings import connector_names
-
-    report = Reporter(rules.path, rules.text)
-    names = connector_names()
-    for name, account in rules.accounts.items():
-        if account.connector not in names:
-            spot = rules.document.spot(("accounts", name, "connector"))
-            report.error(spot, *unknown("connector", account.connector, names))
-    return report.problems
-
-
-# ------------------------------------------------------------------ run and plan
 @cli.command()
 @rules_option
 @json_option
@@ -106,17 +60,21 @@ def run(rules_path: Path, as_json: bool, once: bool, every: int, since: datetime
         recovery-bridge run --every 60              # under systemd
         recovery-bridge run --once --since 2026-11-01
     """
-    from bridge.settings import run_lock
+    from bridge.reloading import LivingApp
+    from bridge.settings import run_lock, state_dir
 
     stop = Stop()
     stop.listen()
-    with opened(rules_path, stop) as app, run_lock(app.folder):
-        _print_pass(app, _one_pass(app, since), as_json)
+    with run_lock(state_dir(os.environ)), LivingApp(rules_path, lambda rules: opened_with(rules, stop)) as living:
+        if not as_json and since is None:
+            _announce_going_live(living.app)
+        _print_pass(living.app, _one_pass(living.app, since), as_json)
         while not once and not stop.event.wait(every):
-            report = _one_pass(app, None)
+            living.refresh()
+            report = _one_pass(living.app, None)
             if as_json or _is_news(report):
-                _print_pass(app, report, as_json)
-        code = _exit_code(app)
+                _print_pass(living.app, report, as_json)
+        code = _exit_code(living.app)
     if not once and stop.event.is_set():
         code = 0  # a service that was told to stop has done what it was asked
     exit_with(INTERRUPTED if stop.interrupted else code)
@@ -199,26 +157,82 @@ def _exit_code(app: App) -> int:
 @click.option(
     "--since", callback=read_since, help="Plan also for ratings given since this day, as `run --since` would."
 )
-def plan(rules_path: Path, as_json: bool, since: datetime | None) -> None:
-    """Show what a run would change now, ticket by ticket. Writes nothing anywhere.
+@click.option("--shadow", is_flag=True, help="What shadow mode would have done since it began; asks no helpdesk.")
+def plan(rules_path: Path, as_json: bool, since: datetime | None, shadow: bool) -> None:
+    """Show what a run would change now, ticket by ticket, and what is different from the last plan.
+
+    Writes nothing to a helpdesk.
 
     \b
     Example:
         recovery-bridge plan
         recovery-bridge plan --since 2026-11-01
+        recovery-bridge plan --shadow
     """
-    from bridge import show
+    if shadow:
+        _show_shadow(rules_path, as_json)
+        return
+    from bridge import settings
     from bridge.planning import make_plan
 
     rules = load_rules(rules_path)
     collect_garbage()
-    planned, failures = make_plan(rules, os.environ, since)
+    found = make_plan(rules, os.environ, since, **_clock())
     if as_json:
-        print_json([item.as_json() for item in planned])
+        print_json([{**item.as_json(), "new": found.is_new(item)} for item in found.changes])
     else:
-        for item in planned:
-            click.echo(item.as_text() + "\n")
-        click.echo(f"{show.count(len(planned), 'change')}; nothing was written")
-    for failure in failures.values():
+        _show_plan(found, rules)
+    if not since:
+        found.keep(settings.state_dir(os.environ))
+    for failure in found.failures.values():
         click.echo(str(failure), err=True)
-    exit_with(worst(failure.exit_code for failure in failures.values() if not isinstance(failure, Throttled)))
+    exit_with(worst(failure.exit_code for failure in found.failures.values() if not isinstance(failure, Throttled)))
+
+
+def _show_plan(found: Plan, rules: Rules) -> None:
+    from bridge import show
+
+    for item in found.changes:
+        click.echo(f"{item.as_text()}{'  (new)' if found.is_new(item) else ''}\n")
+    different = ""
+    if found.last_at:
+        for line in found.gone:
+            click.echo(f"no longer: {line}")
+        new = sum(map(found.is_new, found.changes))
+        since = show.local(found.last_at, rules.settings.timezone)
+        different = f" ({new} new and {len(found.gone)} gone since the plan of {since})"
+    click.echo(f"{show.count(len(found.changes), 'change')}{different}; nothing was written")
+
+
+def _show_shadow(rules_path: Path, as_json: bool) -> None:
+    from bridge.shadow import shadow_report
+
+    with looking_at(rules_path) as (rules, store):
+        reports = [shadow_report(store, rules, account) for account in rules.accounts]
+    if as_json:
+        print_json([report.as_json() for report in reports])
+        return
+    for report in reports:
+        click.echo(report.as_text())
+    click.echo("going live is one line of rules.yaml: mode: live")
+
+
+def _announce_going_live(app: App) -> None:
+    """Say, before the first live run of an account, what it will do and which limits hold."""
+    from bridge.planning import make_plan
+    from bridge.shadow import limits_in_words
+
+    if app.rules.settings.mode != "live":
+        return
+    modes = {name: app.store.account_state(name).get("mode") for name in app.accounts}
+    going = [name for name, mode in modes.items() if mode != "live"]
+    if going:
+        click.echo(f"{', '.join(going)}: going live. The limits: {limits_in_words(app.rules)}")
+    if "shadow" in modes.values():  # before its very first run an account acts on nothing
+        _show_plan(make_plan(app.rules, os.environ, **_clock()), app.rules)
+
+
+def _clock() -> dict[str, Any]:
+    """Return the clock of this process, where it is not the machine's."""
+    times = click.get_current_context().obj or {}
+    return {"now": times["now"]} if "now" in times else {}

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,13 +71,13 @@ def cli(log_json: bool) -> None:
     log.set_up(as_json=log_json)
 
 
-def main() -> None:
-    """Run a command; errors become one line on stderr and an exit code."""
+def main(**times: Callable[..., Any]) -> None:
+    """Run a command; errors become one line on stderr and an exit code. *times*: now and sleep of another clock."""
     gc.disable()  # importing makes only objects that stay: collecting them costs a fifth of an idle run
     signal.signal(signal.SIGTERM, _leave)
     try:
         # Without its standalone mode click returns the code that a command handed to Exit, and None for done.
-        sys.exit(cli.main(prog_name="recovery-bridge", standalone_mode=False))
+        sys.exit(cli.main(prog_name="recovery-bridge", standalone_mode=False, obj=times))
     except click.ClickException as exc:
         exc.show()
         sys.exit(exc.exit_code)
@@ -111,9 +111,10 @@ def load_rules(rules_path: Path) -> Rules:
 class Stop:
     """Set by Ctrl-C and SIGTERM: the item in hand is finished, nothing new is begun."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_heard: Callable[[], None] = lambda: None) -> None:
         self.event = threading.Event()
         self.interrupted = False
+        self._on_heard = on_heard  # called within a signal handler: it may take no lock
 
     def listen(self) -> None:
         """Begin to listen."""
@@ -123,6 +124,7 @@ class Stop:
     def _heard(self, number: int, _frame: Any) -> None:
         self.interrupted = self.interrupted or number == signal.SIGINT
         self.event.set()
+        self._on_heard()
         # A write that is cut off is looked up by the next run, so whoever asks twice may leave at once.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, _leave)
@@ -135,14 +137,21 @@ class Stop:
 
 
 @contextmanager
-def opened(rules_path: Path, stop: Stop | None = None, account: str | None = None) -> Iterator[App]:
+def opened(rules_path: Path, account: str | None = None) -> Iterator[App]:
     """Open everything: rules, store and accounts."""
-    from bridge.app import open_app
-
     rules = load_rules(rules_path)
     check_account(rules, account)
-    stop = stop or Stop()
-    with open_app(rules, os.environ, sleep=stop.sleep, stopping=stop.event.is_set) as app:
+    with opened_with(rules, Stop()) as app:
+        yield app
+
+
+@contextmanager
+def opened_with(rules: Rules, stop: Stop) -> Iterator[App]:
+    """Open store and accounts for rules that were read already."""
+    from bridge.app import open_app
+
+    times = {"sleep": stop.sleep, **(click.get_current_context().obj or {})}
+    with open_app(rules, os.environ, stopping=stop.event.is_set, **times) as app:
         collect_garbage()
         yield app
 
@@ -180,9 +189,10 @@ def worst(codes: Iterable[int]) -> int:
     return next((code for code in EXIT_ORDER if code in found), 0)
 
 
-def needs_human(store: Store, accounts: Iterable[str]) -> list[int]:
+def needs_human(store: Store, accounts: Collection[str]) -> list[int]:
     """Return the exit code for work that waits for a person, if there is any."""
-    stuck = store.parked() or store.orphans() or held(store, accounts)
+    refused = [name for name in accounts if store.account_state(name).get("rules_refused")]
+    stuck = store.parked() or store.orphans() or held(store, accounts) or refused
     return [NeedsHuman.exit_code] if stuck else []
 
 

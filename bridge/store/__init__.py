@@ -6,6 +6,7 @@ Every verb is one transaction. Nothing here reads a clock. SQL stays in this pac
 from bridge.store.cases import Cases
 from bridge.store.customers import Customers
 from bridge.store.effects import Effects
+from bridge.store.hindsight import Hindsight
 from bridge.store.notebook import Notebook
 from bridge.store.ratings import Ratings
 from bridge.store.rows import (
@@ -15,6 +16,7 @@ from bridge.store.rows import (
     Hint,
     PageCount,
     PastRating,
+    Remembered,
     RuleCount,
     Saving,
     Spending,
@@ -30,6 +32,7 @@ __all__ = [
     "Hint",
     "PageCount",
     "PastRating",
+    "Remembered",
     "RuleCount",
     "Saving",
     "Spending",
@@ -40,5 +43,5 @@ __all__ = [
 ]
 
 
-class Store(Ratings, Cases, Effects, Customers, Notebook):
-    """Everything that the engine keeps; see the five parts for its verbs."""
+class Store(Ratings, Cases, Effects, Customers, Hindsight, Notebook):
+    """Everything that the engine keeps; see the six parts for its verbs."""

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from bridge.model import Audit, Case, Change, Decision, Effect, EffectKind, EffectState, Outcome, Stage, Watched
 from bridge.store.database import Database
 from bridge.store.rows import Counts, RuleCount, Saving, StaleCase
-from bridge.store.tables import OPEN, UNDECIDED, audit, cases, effect, inbox, rating
+from bridge.store.tables import OPEN, UNDECIDED, UNFINISHED, audit, cases, effect, inbox, rating
 
-UNFINISHED = (EffectState.PLANNED, EffectState.SENDING)
 _CASE_FIELDS = tuple(one.name for one in fields(Case))
 _AUDIT_FIELDS = tuple(one.name for one in fields(Audit))
 _EFFECT_FIELDS = tuple(one.name for one in fields(Effect))
@@ -24,10 +36,10 @@ _TUPLES = frozenset(one.name for one in fields(Change) if isinstance(one.default
 CASE = [cases.c[name] for name in _CASE_FIELDS]
 _TICKETS = (cases.c.ticket_id, cases.c.work_ticket_id, cases.c.survey_ticket_id)
 LIVE = or_(OPEN, cases.c.outcome != Outcome.DISMISSED)
-_WAITING = select(effect.c.case_id).where(effect.c.state.in_(UNFINISHED), effect.c.kind != EffectKind.ALERT)
+_WAITING = select(effect.c.case_id).where(UNFINISHED, effect.c.kind != EffectKind.ALERT)
 _IDLE = cases.c.case_id.not_in(_WAITING)  # one list for all cases: for each of them alone it takes ten times as long
 _ASKING = (effect.c.kind == EffectKind.SURVEY) & (effect.c.state == EffectState.PLANNED)
-_WRITING = select(effect.c.case_id).where(effect.c.state.in_(UNFINISHED), effect.c.kind != EffectKind.ALERT, ~_ASKING)
+_WRITING = select(effect.c.case_id).where(UNFINISHED, effect.c.kind != EffectKind.ALERT, ~_ASKING)
 _UNCHANGED = cases.c.case_id.not_in(_WRITING)  # a question may wait all night, and gives the ticket to nobody
 _SEEN = (
     update(cases)
@@ -39,6 +51,66 @@ _DECIDED = (
     .where(rating.c.row_id == bindparam("row"), UNDECIDED)
     .values(outcome=bindparam("what"), why=bindparam("because"), case_id=bindparam("case"), error=None)
 )
+
+# ------------------------------------------------------------------ what is asked often, put together once
+
+
+def counting(table: Any, *where: Any) -> Select[Any]:
+    """Return the question how many rows of a table there are."""
+    return select(func.count()).select_from(table).where(*where)
+
+
+def _find(*where: Any, order: Any = cases.c.flagged_at) -> Select[Any]:
+    return select(*CASE).where(*where).order_by(order, cases.c.case_id)
+
+
+def _newest(*where: Any) -> Select[Any]:
+    return _find(*where, order=_NEWEST_FIRST).limit(1)
+
+
+def _open_on(tickets: Callable[[Column[Any]], ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Return the condition for open cases on tickets; written so that SQLite takes an index for each column."""
+    return or_(*[and_(_ACCOUNT, OPEN, tickets(one)) for one in _TICKETS])
+
+
+_NEWEST_FIRST = cases.c.flagged_at.desc()
+_ACCOUNT = cases.c.account == bindparam("account")
+_SINCE = cases.c.flagged_at >= bindparam("since")
+_CASE = _newest(cases.c.case_id == bindparam("case_id"))
+_CASE_OF_RATING = _newest(_ACCOUNT, cases.c.rating_id == bindparam("rating_id"))
+_OPEN_CASE_OF = _newest(_ACCOUNT, cases.c.customer == bindparam("customer"), OPEN)
+_OPEN_CASE_ON = _newest(_open_on(lambda one: one == bindparam("ticket_id")))
+_TICKETS_OF_CASES = select(*_TICKETS).where(_open_on(lambda one: one.in_(bindparam("ticket_ids", expanding=True))))
+_DUE = _find(_ACCOUNT, OPEN, cases.c.due_at <= bindparam("now"), _IDLE, order=cases.c.due_at).limit(bindparam("limit"))
+_NEXT_DUE = select(func.min(cases.c.due_at)).where(_ACCOUNT, OPEN, _IDLE)
+_WATCHABLE = (_ACCOUNT, OPEN, cases.c.stage != Stage.UNCONFIRMED, _UNCHANGED)
+_IS_NEW = and_(cases.c.seen_at.is_(None), cases.c.confirmed_at > bindparam("known"))  # unconfirmed: not looked at
+_WATCHED = (
+    select(
+        func.coalesce(cases.c.work_ticket_id, cases.c.ticket_id),
+        cases.c.seen_stamp,
+        cases.c.flagged_at,
+        cases.c.seen_at,
+        _IS_NEW,
+    )
+    .where(*_WATCHABLE)
+    .order_by(cases.c.flagged_at, cases.c.case_id)
+)
+_UNWATCHED = (
+    select(cases.c.case_id)
+    .where(_ACCOUNT, OPEN, cases.c.stage != Stage.UNCONFIRMED, cases.c.case_id.in_(_WRITING))
+    .limit(1)
+)
+_HELD = _find(*_WATCHABLE, cases.c.assignee_id.in_(bindparam("agent_ids", expanding=True)))
+_FLAGGED = counting(cases, _ACCOUNT, _SINCE, cases.c.incident.is_(None), LIVE)
+_RECOVERIES = counting(cases, _ACCOUNT, cases.c.ticket_id == bindparam("ticket_id"), LIVE)
+_LOAD = (
+    select(cases.c.assignee_id, func.count())
+    .where(_ACCOUNT, OPEN, cases.c.assignee_id.is_not(None))
+    .group_by(cases.c.assignee_id)
+)
+_INSERT_CASES, _INSERT_AUDITS, _INSERT_EFFECTS = insert(cases), insert(audit), insert(effect)
+_UPDATE_CASE = update(cases).where(cases.c.case_id == bindparam("id"), cases.c.version == bindparam("at"))
 
 
 class Cases(Database):
@@ -80,40 +152,43 @@ class Cases(Database):
     # -------------------------------------------------------------- finding cases
     def case(self, case_id: str) -> Case | None:
         """Return one case."""
-        return self._first_case(cases.c.case_id == case_id)
+        return self._first_case(_CASE, case_id=case_id)
 
     def open_case_of(self, account: str, customer: str) -> Case | None:
         """Return the open case of a customer on an account."""
-        return self._first_case(cases.c.account == account, cases.c.customer == customer, OPEN)
+        return self._first_case(_OPEN_CASE_OF, account=account, customer=customer)
 
     def open_case_on(self, account: str, ticket_id: str) -> Case | None:
         """Return the open case that began with a ticket, or whose recovery or survey happens on it."""
-        return self._first_case(_open_on(account, [ticket_id]))
+        return self._first_case(_OPEN_CASE_ON, account=account, ticket_id=ticket_id)
 
     def open_cases_on(self, account: str, ticket_ids: Collection[str]) -> set[str]:
         """Return which of these tickets `open_case_on` finds a case for."""
         wanted = list(ticket_ids)
-        asked = select(*_TICKETS).where(_open_on(account, wanted))
         with self._reading() as tx:
-            return {ticket_id for row in tx.execute(asked) for ticket_id in row} & set(wanted)
+            rows = tx.execute(_TICKETS_OF_CASES, {"account": account, "ticket_ids": wanted}).all()
+        return {ticket_id for row in rows for ticket_id in row} & set(wanted)
 
     def case_of_rating(self, account: str, rating_id: str) -> Case | None:
         """Return the newest case that a rating opened."""
-        return self._first_case(cases.c.account == account, cases.c.rating_id == rating_id)
+        return self._first_case(_CASE_OF_RATING, account=account, rating_id=rating_id)
 
     def cases(self, *, open_only: bool = False, account: str | None = None, limit: int | None = None) -> list[Case]:
         """Return cases, newest first."""
         where = ([OPEN] if open_only else []) + ([cases.c.account == account] if account else [])
-        return self._cases(*where, order=cases.c.flagged_at.desc(), limit=limit)
+        return self._cases(_find(*where, order=_NEWEST_FIRST).limit(limit))
 
     def due_cases(self, account: str, now: datetime, limit: int) -> list[Case]:
         """Return open cases whose next step is due and that wait for no write, the most overdue first.
 
         An alert that is held back, say for quiet hours, stops no deadline.
         """
-        return self._cases(
-            cases.c.account == account, OPEN, cases.c.due_at <= now, _IDLE, order=cases.c.due_at, limit=limit
-        )
+        return self._cases(_DUE, account=account, now=now, limit=limit)
+
+    def next_due_at(self, account: str) -> datetime | None:
+        """Return when the next step of an open case that waits for no write is due, None if there is none."""
+        with self._reading() as tx:
+            return tx.execute(_NEXT_DUE, {"account": account}).scalar()
 
     def watchable(self, account: str, known: datetime) -> list[Watched]:
         """Return the tickets of open, confirmed cases that wait for no write, but perhaps for a question.
@@ -121,33 +196,28 @@ class Cases(Database):
         Deeds before *known* are known of those that were confirmed by then. There may be many: no more is read of them
         than it takes.
         """
-        carrier = func.coalesce(cases.c.work_ticket_id, cases.c.ticket_id)
-        is_new = and_(cases.c.seen_at.is_(None), cases.c.confirmed_at > known)  # unconfirmed ones are not looked at
-        asked = select(carrier, cases.c.seen_stamp, cases.c.flagged_at, cases.c.seen_at, is_new)
-        asked = asked.where(*_worth_watching(account)).order_by(cases.c.flagged_at, cases.c.case_id)
         with self._reading() as tx:
             return [
                 Watched(ticket_id, stamp, max(flagged_at if new else known, flagged_at, seen_at or flagged_at))
-                for ticket_id, stamp, flagged_at, seen_at, new in tx.execute(asked)
+                for ticket_id, stamp, flagged_at, seen_at, new in tx.execute(
+                    _WATCHED, {"account": account, "known": known}
+                )
             ]
 
     def has_unwatched(self, account: str) -> bool:
         """Tell whether a confirmed case is missing from `watchable` because it waits for a write."""
-        confirmed = (cases.c.account == account, OPEN, cases.c.stage != Stage.UNCONFIRMED)
-        asked = select(cases.c.case_id).where(*confirmed, cases.c.case_id.in_(_WRITING)).limit(1)
         with self._reading() as tx:
-            return tx.execute(asked).first() is not None
+            return tx.execute(_UNWATCHED, {"account": account}).first() is not None
 
     def held_by(self, account: str, agent_ids: Collection[str]) -> list[Case]:
         """Return those cases of `watchable` that these agents have."""
         if not agent_ids:
             return []
-        theirs = cases.c.assignee_id.in_(list(agent_ids))
-        return self._cases(*_worth_watching(account), theirs, order=cases.c.flagged_at)
+        return self._cases(_HELD, account=account, agent_ids=list(agent_ids))
 
     def open_cases_of_incident(self, account: str, incident: str) -> list[Case]:
         """Return the open cases that an incident has made on an account, oldest first."""
-        return self._cases(cases.c.account == account, cases.c.incident == incident, OPEN, order=cases.c.flagged_at)
+        return self._cases(_find(cases.c.account == account, cases.c.incident == incident, OPEN))
 
     def seen(self, case: Case, stamp: str, at: datetime) -> None:
         """Record one; see `seen_all`."""
@@ -169,34 +239,30 @@ class Cases(Database):
         """Return open cases that nobody has, or that nothing will ever happen to: there should be none."""
         nobody = cases.c.assignee_id.is_(None) & cases.c.group_id.is_(None)
         aimless = cases.c.due_at.is_(None) | (cases.c.next_step == "")
-        return self._cases(OPEN, nobody | aimless, order=cases.c.flagged_at)
+        return self._cases(_find(OPEN, nobody | aimless))
 
     def flagged_since(self, account: str, since: datetime) -> int:
         """Return how many live recoveries an account began at or after *since*, without those of an incident."""
-        alone = cases.c.incident.is_(None)
         with self._reading() as tx:
-            return count(tx, cases, cases.c.account == account, cases.c.flagged_at >= since, alone, LIVE)
+            return int(tx.execute(_FLAGGED, {"account": account, "since": since}).scalar_one())
 
     def recoveries_of(self, account: str, ticket_id: str) -> int:
         """Return how many recoveries a ticket has had, without those that were dismissed."""
         with self._reading() as tx:
-            return count(tx, cases, cases.c.account == account, cases.c.ticket_id == ticket_id, LIVE)
+            return int(tx.execute(_RECOVERIES, {"account": account, "ticket_id": ticket_id}).scalar_one())
 
     def open_load(self, account: str) -> Counter[str]:
         """Return how many open cases each agent has: {assignee_id: cases}."""
-        asked = select(cases.c.assignee_id, func.count()).where(cases.c.account == account, OPEN)
         with self._reading() as tx:
-            found = tx.execute(asked.where(cases.c.assignee_id.is_not(None)).group_by(cases.c.assignee_id))
-            return Counter({row[0]: row[1] for row in found})
+            return Counter({row[0]: row[1] for row in tx.execute(_LOAD, {"account": account})})
 
-    def _first_case(self, *where: Any) -> Case | None:
-        found = self._cases(*where, order=cases.c.flagged_at.desc(), limit=1)
+    def _first_case(self, asked: Select[Any], **values: Any) -> Case | None:
+        found = self._cases(asked, **values)
         return found[0] if found else None
 
-    def _cases(self, *where: Any, order: Any, limit: int | None = None) -> list[Case]:
-        asked = select(*CASE).where(*where).order_by(order, cases.c.case_id).limit(limit)
+    def _cases(self, asked: Select[Any], **values: Any) -> list[Case]:
         with self._reading() as tx:
-            return [Case(*row) for row in tx.execute(asked)]
+            return [Case(*row) for row in tx.execute(asked, values)]
 
     # -------------------------------------------------------------- looking back
     def audits(
@@ -238,19 +304,19 @@ class Cases(Database):
 def insert_cases(tx: Connection, new: Sequence[Case]) -> None:
     """Insert cases; the unique indices refuse a second open one of a customer or on a ticket."""
     if new:
-        tx.execute(insert(cases), [_case_row(case) for case in new])
+        tx.execute(_INSERT_CASES, [_case_row(case) for case in new])
 
 
 def update_case(tx: Connection, case: Case, expected_version: int) -> None:
     """Replace a case. Raises StaleCase unless it is still at *expected_version*."""
-    here = update(cases).where(cases.c.case_id == case.case_id, cases.c.version == expected_version)
-    if tx.execute(here.values(_case_row(case))).rowcount != 1:
+    here = {"id": case.case_id, "at": expected_version}
+    if tx.execute(_UPDATE_CASE, _case_row(case) | here).rowcount != 1:
         raise StaleCase(f"case {case.case_id} is no longer at version {expected_version}; read it again")
 
 
 def insert_audits(tx: Connection, new: Sequence[Audit]) -> None:
     """Append audits."""
-    tx.execute(insert(audit), [{name: getattr(one, name) for name in _AUDIT_FIELDS} for one in new])
+    tx.execute(_INSERT_AUDITS, [{name: getattr(one, name) for name in _AUDIT_FIELDS} for one in new])
 
 
 def insert_effects(
@@ -258,7 +324,7 @@ def insert_effects(
 ) -> None:
     """Insert effects in their order."""
     if new:
-        tx.execute(insert(effect), [_effect_row(one) | {"planned_at": now, "state": state} for one in new])
+        tx.execute(_INSERT_EFFECTS, [_effect_row(one) | {"planned_at": now, "state": state} for one in new])
 
 
 def _settle_ratings(tx: Connection, savings: Sequence[Saving]) -> None:
@@ -297,15 +363,6 @@ def effect_of(row: Row[Any]) -> Effect:
     return Effect(**found)
 
 
-def _worth_watching(account: str) -> tuple[ColumnElement[bool], ...]:
-    return cases.c.account == account, OPEN, cases.c.stage != Stage.UNCONFIRMED, _UNCHANGED
-
-
-def _open_on(account: str, ticket_ids: Sequence[str]) -> ColumnElement[bool]:
-    """Return the condition for open cases on these tickets; written so that SQLite takes an index for each column."""
-    return or_(*[and_(cases.c.account == account, OPEN, one.in_(ticket_ids)) for one in _TICKETS])
-
-
 def count(tx: Connection, table: Any, *where: Any) -> int:
     """Return how many rows of a table there are."""
-    return int(tx.execute(select(func.count()).select_from(table).where(*where)).scalar_one())
+    return int(tx.execute(counting(table, *where)).scalar_one())

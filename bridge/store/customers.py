@@ -11,10 +11,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, select
+from sqlalchemy import Connection, Select, and_, bindparam, delete, exists, func, insert, select
 
 from bridge.model import Audit
-from bridge.store.cases import LIVE, count, insert_audits
+from bridge.store.cases import LIVE, count, counting, insert_audits
 from bridge.store.database import Database
 from bridge.store.rows import PastRating, Spending
 from bridge.store.tables import TELLING, asked, cases, opted_out, rating, spent
@@ -24,6 +24,31 @@ if TYPE_CHECKING:
     from bridge.rules.values import CountWithin
 
 _ASKING = 0x61736B  # any number: the first half of the advisory locks of who asks a customer
+_WROTE = and_(rating.c.account == linked.c.account, rating.c.requester_id == linked.c.requester_id)
+_LATER = rating.alias()
+_REPLACED = exists().where(
+    _LATER.c.account == rating.c.account, _LATER.c.rating_id == rating.c.rating_id, _LATER.c.row_id > rating.c.row_id
+)
+_HISTORY = (
+    select(
+        rating.c.account,
+        rating.c.ticket_id,
+        rating.c.category,
+        rating.c.value,
+        rating.c.scale_max,
+        rating.c.rated_at,
+        cases.c.outcome,
+    )
+    .join(linked, _WROTE)
+    .outerjoin(cases, cases.c.case_id == rating.c.case_id)
+    .where(linked.c.customer_key == bindparam("customer"), rating.c.rated_at >= bindparam("since"), TELLING, ~_REPLACED)
+    .order_by(rating.c.rated_at.desc(), rating.c.row_id.desc())
+    .limit(bindparam("limit"))
+)
+_RECOVERIES = counting(cases, cases.c.customer == bindparam("customer"), cases.c.flagged_at >= bindparam("since"), LIVE)
+_SPENT = select(spent.c.currency, spent.c.amount)
+_SPENT_ON = _SPENT.where(spent.c.account == bindparam("account"), spent.c.ticket_id == bindparam("ticket_id"))
+_SPENT_FOR = _SPENT.where(spent.c.customer == bindparam("customer"), spent.c.at >= bindparam("since"))
 
 
 class Customers(Database):
@@ -89,11 +114,11 @@ class Customers(Database):
 
     def spent_on(self, account: str, ticket_id: str) -> Mapping[str, Decimal]:
         """Return what was given on a ticket: {currency: sum}."""
-        return self._spent(spent.c.account == account, spent.c.ticket_id == ticket_id)
+        return self._spent(_SPENT_ON, account=account, ticket_id=ticket_id)
 
     def spent_for(self, customer: str, since: datetime) -> Mapping[str, Decimal]:
         """Return what was given to a customer at or after *since*, on all accounts: {currency: sum}."""
-        return self._spent(spent.c.customer == customer, spent.c.at >= since)
+        return self._spent(_SPENT_FOR, customer=customer, since=since)
 
     def spendings(self, account: str, since: datetime) -> list[Spending]:
         """Return what was given on an account at or after *since*, oldest first."""
@@ -102,10 +127,10 @@ class Customers(Database):
             found = tx.execute(given.where(spent.c.account == account, spent.c.at >= since).order_by(spent.c.spent_id))
             return [Spending(*row) for row in found]
 
-    def _spent(self, *where: Any) -> dict[str, Decimal]:
+    def _spent(self, asked: Select[Any], **values: Any) -> dict[str, Decimal]:
         sums: dict[str, Decimal] = {}
         with self._reading() as tx:
-            for currency, amount in tx.execute(select(spent.c.currency, spent.c.amount).where(*where)):
+            for currency, amount in tx.execute(asked, values):
                 sums[currency] = sums.get(currency, Decimal()) + amount
         return sums
 
@@ -115,35 +140,14 @@ class Customers(Database):
 
         Of what came before the bridge acted these are the bad ones.
         """
-        later = rating.alias()
-        same = and_(later.c.account == rating.c.account, later.c.rating_id == rating.c.rating_id)
-        replaced = exists().where(same, later.c.row_id > rating.c.row_id)
-        ratings = (
-            select(*_PAST_RATING)
-            .join(linked, _WROTE)
-            .outerjoin(cases, cases.c.case_id == rating.c.case_id)
-            .where(linked.c.customer_key == customer, rating.c.rated_at >= since, TELLING, ~replaced)
-            .order_by(rating.c.rated_at.desc(), rating.c.row_id.desc())
-        )
+        asked = {"customer": customer, "since": since, "limit": limit}
         with self._reading() as tx:
-            return [PastRating(*row) for row in tx.execute(ratings.limit(limit))]
+            return [PastRating(*row) for row in tx.execute(_HISTORY, asked)]
 
     def recoveries_of_customer(self, customer: str, since: datetime) -> int:
         """Return how many recoveries began for a customer at or after *since*, without those that were dismissed."""
         with self._reading() as tx:
-            return count(tx, cases, cases.c.customer == customer, cases.c.flagged_at >= since, LIVE)
-
-
-_WROTE = and_(rating.c.account == linked.c.account, rating.c.requester_id == linked.c.requester_id)
-_PAST_RATING = (
-    rating.c.account,
-    rating.c.ticket_id,
-    rating.c.category,
-    rating.c.value,
-    rating.c.scale_max,
-    rating.c.rated_at,
-    cases.c.outcome,
-)
+            return int(tx.execute(_RECOVERIES, {"customer": customer, "since": since}).scalar_one())
 
 
 def _may_ask(tx: Connection, customer: str, asked_for: str, now: datetime, limit: CountWithin | None) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -32,7 +33,7 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._place = _place(engine.url)
-        self._reader = engine.execution_options(begin="BEGIN DEFERRED")
+        self._is_sqlite = engine.dialect.name == "sqlite"
         if engine.dialect.name == "postgresql":
             from sqlalchemy.dialects.postgresql import insert
         else:
@@ -64,19 +65,27 @@ class Database:
     def _writing(self) -> Iterator[Connection]:
         """One transaction that may write: all of it happens, or nothing."""
         with self._translated(), self.engine.begin() as tx:
+            self._begin(tx, "BEGIN IMMEDIATE")
             yield tx
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:
         """One transaction that only reads, and waits for no writer."""
-        with self._translated(), self._reader.begin() as tx:
+        with self._translated(), self.engine.begin() as tx:
+            self._begin(tx, "BEGIN DEFERRED")
             yield tx
+
+    def _begin(self, tx: Connection, how: str) -> None:
+        """Begin on SQLite, past SQLAlchemy: as one of its events this would make every statement cost twice as much."""
+        if self._is_sqlite:
+            driver: Any = tx.connection.driver_connection
+            driver.execute(how)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except DBAPIError as exc:
+        except (DBAPIError, sqlite3.Error) as exc:
             # Not `from exc`: the driver's words may quote the row, and with it what a customer wrote.
             raise _translated(exc, self._place) from None
 
@@ -120,8 +129,7 @@ class Database:
 
     def _copy_file(self, path: Path) -> None:
         _make_private(path)
-        with self._translated(), self._reader.connect() as connection:
-            connection.exec_driver_sql("COMMIT")
+        with self._translated(), self.engine.connect() as connection:
             connection.exec_driver_sql("VACUUM INTO ?", (str(path),))
 
     def ping(self) -> None:
@@ -131,7 +139,7 @@ class Database:
 
     def quick_check(self) -> list[str]:
         """Let SQLite look through its pages and return what is wrong with them; PostgreSQL has its own means."""
-        if self.engine.dialect.name != "sqlite":
+        if not self._is_sqlite:
             return []
         with self._reading() as tx:
             said = tx.execute(text("PRAGMA quick_check(20)")).scalars().all()
@@ -181,10 +189,6 @@ def _sqlite(url: URL, busy: timedelta) -> Engine:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
-    @event.listens_for(engine, "begin")
-    def began(connection: Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN IMMEDIATE"))
-
     return engine
 
 
@@ -221,7 +225,7 @@ _SQLITE_TROUBLES = {
     "READONLY": "it is read-only; may this user write the file and its directory?",
     "BUSY": "it is locked by another process; wait for that one, or end it",
     "LOCKED": "it is locked by another process; wait for that one, or end it",
-    "CORRUPT": "it is damaged; restore a backup",
+    "CORRUPT": "it cannot be read whole; look at the system's log, and restore a backup if doctor finds damage",
     "NOTADB": "it is not a database; move it away, or correct BRIDGE_DATABASE_URL",
     "CANTOPEN": "it cannot be opened; may this user read and write there?",
     "PERM": "it cannot be opened; may this user read and write there?",
@@ -241,8 +245,8 @@ _POSTGRESQL_TROUBLES = {  # by SQLSTATE, or its class
 }
 
 
-def _translated(exc: DBAPIError, place: str) -> BridgeError:
-    orig: Any = exc.orig
+def _translated(exc: DBAPIError | sqlite3.Error, place: str) -> BridgeError:
+    orig: Any = getattr(exc, "orig", exc)
     if (name := getattr(orig, "sqlite_errorname", None)) is not None:
         said, trouble = str(orig), _SQLITE_TROUBLES.get(name.split("_")[1])
         unique = name in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
@@ -251,7 +255,8 @@ def _translated(exc: DBAPIError, place: str) -> BridgeError:
         said = (orig.diag.message_primary if state else None) or type(orig).__name__
         trouble = _POSTGRESQL_TROUBLES.get(state) or _POSTGRESQL_TROUBLES.get(state[:2])
         unique = state == "23505"
-        if not state and exc.connection_invalidated | (type(orig).__name__ == "OperationalError"):
+        broke = isinstance(exc, DBAPIError) and exc.connection_invalidated
+        if not state and (broke or type(orig).__name__ == "OperationalError"):
             trouble = "cannot be reached; is the server running, and BRIDGE_DATABASE_URL right?"
     if unique and isinstance(exc, IntegrityError):
         return StaleCase(f"{place}: {said}: another process was faster; read again")

@@ -12,19 +12,73 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, exists, func, literal, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, bindparam, exists, func, or_, select, tuple_, update
 
 from bridge.model import Audit, Case, Effect, EffectKind, EffectState
-from bridge.store.cases import CASE, UNFINISHED, effect_of, insert_audits, insert_effects, update_case
+from bridge.store.cases import CASE, effect_of, insert_audits, insert_effects, update_case
 from bridge.store.database import Database
 from bridge.store.rows import Claim, StaleCase, StoredEffect
-from bridge.store.tables import Time, cases, effect
+from bridge.store.tables import UNFINISHED, Time, cases, effect
 
 _AT_ONCE = 1000  # ids in one question
 _PAST = datetime.min.replace(tzinfo=UTC)
-_WAITING = effect.c.state.in_(UNFINISHED)
 _EPOCH = cases.c.lease_epoch
+_ACCOUNT = effect.c.account == bindparam("account")
+_ALERT = effect.c.kind == EffectKind.ALERT
+_CASES = cases.c.case_id.in_(bindparam("case_ids", expanding=True))
+_EFFECTS = effect.c.effect_id.in_(bindparam("effect_ids", expanding=True))
+
+
+# ------------------------------------------------------------------ what is asked often, put together once
+
+
+def _next_effects(*columns: Any) -> Select[Any]:
+    """Return the question for the first unfinished write and all unfinished alerts of each case."""
+    first = select(func.min(effect.c.place)).where(UNFINISHED, ~_ALERT).group_by(effect.c.case_id)
+    asked = select(*(columns or effect.c)).join(cases, cases.c.case_id == effect.c.case_id)
+    return asked.where(_ACCOUNT, UNFINISHED, or_(_ALERT, effect.c.place.in_(first)))
+
+
+_NOW = bindparam("now", type_=Time())
+_FREE = or_(cases.c.lease_until.is_(None), cases.c.lease_until <= _NOW)
+_IS_DUE = or_(effect.c.not_before.is_(None), effect.c.not_before <= _NOW)
+_DUE = _next_effects().where(_FREE, _IS_DUE).order_by(effect.c.place)
+_MINE = _DUE.with_for_update(of=cases, skip_locked=True)  # another process may be about to take the same ones
+_SOME, _OURS = _MINE.limit(bindparam("limit")), _DUE.where(_CASES)
+_BUNDLED = _MINE.where(tuple_(effect.c.bundle, effect.c.target).in_(bindparam("bundles", expanding=True)))
+_LEASE = update(cases).where(_CASES).values(lease_epoch=_EPOCH + 1, lease_until=bindparam("until"))
+_LEASED = select(*CASE, _EPOCH).where(_CASES)
 _TAKE = update(effect).where(effect.c.effect_id == bindparam("id")).values(epoch=bindparam("by"))
+_HELD = (
+    select(effect.c.effect_id, _EPOCH)
+    .join(cases, cases.c.case_id == effect.c.case_id)
+    .where(_EFFECTS, effect.c.epoch == _EPOCH, UNFINISHED)
+    .order_by(cases.c.case_id)  # so that two processes cannot wait for each other
+    .with_for_update(of=cases)
+)
+_SEND = (
+    update(effect)
+    .where(_EFFECTS)
+    .values(
+        state=EffectState.SENDING,
+        first_sent_at=func.coalesce(effect.c.first_sent_at, _NOW, type_=Time()),
+        last_sent_at=_NOW,
+        tries=effect.c.tries + 1,
+        not_before=None,
+        job=None,
+    )
+)
+_RENEW = update(cases).where(_CASES).values(lease_until=bindparam("until"))
+_END = update(effect).where(effect.c.effect_id == bindparam("id"))
+_LET_GO = update(effect).where(_EFFECTS).values(epoch=None)
+_STILL_HELD = exists().where(effect.c.case_id == cases.c.case_id, effect.c.epoch == _EPOCH)
+_FREED = update(cases).where(_CASES, ~_STILL_HELD).values(lease_until=None)
+_WRITES = (
+    select(func.count())
+    .select_from(effect)
+    .where(_ACCOUNT, effect.c.ticket_id == bindparam("ticket_id"), effect.c.last_sent_at >= bindparam("since"), ~_ALERT)
+)
+_NEXT = _next_effects(effect.c.not_before, cases.c.lease_until).where(~_ALERT)
 
 
 class Effects(Database):
@@ -36,22 +90,21 @@ class Effects(Database):
         Of each case these are its first unfinished write, and its alerts, which wait for no write and hold none up.
         A bundle of alerts to one target comes whole, whatever the limit.
         """
-        free = or_(cases.c.lease_until.is_(None), cases.c.lease_until <= now)
-        due = _next_effects().where(effect.c.account == account, free, _is_due(now)).order_by(effect.c.place)
+        asked = {"account": account, "now": now}
         with self._writing() as tx:
-            # Another process may be about to take the same ones: pass over the rows that it has locked.
-            mine = due.with_for_update(of=cases, skip_locked=True)
-            found = list(tx.execute(mine.limit(limit)))
+            found = list(tx.execute(_SOME, asked | {"limit": limit}))
             if bundles := {(row.bundle, row.target) for row in found if row.bundle}:
-                found += tx.execute(mine.where(tuple_(effect.c.bundle, effect.c.target).in_(bundles)))
+                found += tx.execute(_BUNDLED, asked | {"bundles": list(bundles)})
+            if not found:
+                return []
             # What was read before the locks were ours may have been delivered meanwhile: read again.
-            ours = cases.c.case_id.in_({row.case_id for row in found})
-            rows = _within(limit, tx.execute(due.where(ours)).all()) if found else []
+            ours = {"case_ids": list({row.case_id for row in found})}
+            rows = _within(limit, tx.execute(_OURS, asked | ours).all())
             if not rows:
                 return []
-            held = cases.c.case_id.in_({row.case_id for row in rows})
-            tx.execute(update(cases).where(held).values(lease_epoch=cases.c.lease_epoch + 1, lease_until=now + lease))
-            whose = {row.case_id: (Case(*row[:-1]), row[-1]) for row in tx.execute(select(*CASE, _EPOCH).where(held))}
+            held = {"case_ids": list({row.case_id for row in rows})}
+            tx.execute(_LEASE, held | {"until": now + lease})
+            whose = {row.case_id: (Case(*row[:-1]), row[-1]) for row in tx.execute(_LEASED, held)}
             tx.execute(_TAKE, [{"id": row.effect_id, "by": whose[row.case_id][1]} for row in rows])
         return [_claim(row, *whose[row.case_id]) for row in rows]
 
@@ -64,19 +117,9 @@ class Effects(Database):
             ours = _still_ours(tx, claims)
             if not ours:
                 return set()
-            sent = update(effect).where(effect.c.effect_id.in_(ours))
-            tx.execute(
-                sent.values(
-                    state=EffectState.SENDING,
-                    first_sent_at=func.coalesce(effect.c.first_sent_at, literal(now, Time), type_=Time()),
-                    last_sent_at=now,
-                    tries=effect.c.tries + 1,
-                    not_before=None,
-                    job=None,
-                )
-            )
-            renewed = cases.c.case_id.in_({one.case.case_id for one in claims if one.effect.effect_id in ours})
-            tx.execute(update(cases).where(renewed).values(lease_until=now + lease))
+            tx.execute(_SEND, {"effect_ids": list(ours), "now": now})
+            renewed = {one.case.case_id for one in claims if one.effect.effect_id in ours}
+            tx.execute(_RENEW, {"case_ids": list(renewed), "until": now + lease})
         return ours
 
     def unsend(self, claims: Sequence[Claim], *, tries: int = 0, never_sent: bool = False) -> None:
@@ -102,7 +145,7 @@ class Effects(Database):
 
         On PostgreSQL other machines may work on the same database: there leases end by themselves.
         """
-        if self.engine.dialect.name != "sqlite":
+        if not self._is_sqlite:
             return
         with self._writing() as tx:
             tx.execute(update(cases).where(cases.c.lease_until.is_not(None)).values(lease_until=None))
@@ -133,8 +176,8 @@ class Effects(Database):
         with self._writing() as tx:
             if not _still_ours(tx, [claim]):
                 raise StaleCase(f"case {claim.case.case_id}: another process works on it; leave it to that one")
-            ended = update(effect).where(effect.c.effect_id == claim.effect.effect_id)
-            tx.execute(ended.values(state=state, error=error, remote_ref=remote_ref))
+            ended = {"state": state, "error": error, "remote_ref": remote_ref}
+            tx.execute(_END, {"id": claim.effect.effect_id} | ended)
             if case is not None:
                 update_case(tx, case, case.version - 1 if expected_version is None else expected_version)
             insert_audits(tx, [audit])
@@ -151,16 +194,15 @@ class Effects(Database):
         with self._writing() as tx:
             if not _still_ours(tx, [claim]):
                 return
-            later = update(effect).where(effect.c.effect_id == claim.effect.effect_id)
-            counted = {} if tries is None else {"tries": tries}
-            tx.execute(later.values(not_before=not_before, error=error, **counted))
+            later = {"not_before": not_before, "error": error} | ({} if tries is None else {"tries": tries})
+            tx.execute(_END, {"id": claim.effect.effect_id} | later)
             _give_back(tx, [claim])
 
     def release(self, claims: Sequence[Claim]) -> None:
         """Give effects back at once; nothing for claims that are lost."""
         with self._writing() as tx:
-            ours = _still_ours(tx, claims)
-            _give_back(tx, [one for one in claims if one.effect.effect_id in ours])
+            if ours := _still_ours(tx, claims):
+                _give_back(tx, [one for one in claims if one.effect.effect_id in ours])
 
     # -------------------------------------------------------------- parked
     def parked(self) -> list[StoredEffect]:
@@ -198,36 +240,39 @@ class Effects(Database):
     def unfinished_effects(self, account: str, decided_since: datetime) -> list[StoredEffect]:
         """Return what a run would send now: whatever is unfinished, and what shadow mode decided since then."""
         shadow = (effect.c.state == EffectState.SHADOW) & (effect.c.planned_at >= decided_since)
-        return self._effects(effect.c.account == account, or_(_WAITING, shadow))
+        return self._effects(effect.c.account == account, or_(UNFINISHED, shadow))
+
+    def writes_since(self, account: str, since: datetime) -> list[StoredEffect]:
+        """Return the effects that change tickets and were planned or last sent at or after *since*; none of shadow."""
+        lately = or_(effect.c.planned_at >= since, effect.c.last_sent_at >= since)
+        real = (effect.c.kind != EffectKind.ALERT, effect.c.state != EffectState.SHADOW)
+        return self._effects(effect.c.account == account, lately, *real)
+
+    def effects_named(self, effect_ids: Collection[str]) -> dict[str, StoredEffect]:
+        """Return those of these effects that are known here, by id, whatever account they are of."""
+        ids, found = list(effect_ids), list[StoredEffect]()
+        for start in range(0, len(ids), _AT_ONCE):
+            found += self._effects(effect.c.effect_id.in_(ids[start : start + _AT_ONCE]))
+        return {one.effect.effect_id: one for one in found}
 
     def writes_on(self, account: str, ticket_id: str, since: datetime) -> int:
         """Return how many writes to a ticket were sent at or after *since*."""
-        sent = (effect.c.account == account, effect.c.ticket_id == ticket_id, effect.c.last_sent_at >= since)
-        asked = select(func.count()).select_from(effect).where(*sent, effect.c.kind != EffectKind.ALERT)
         with self._reading() as tx:
-            return int(tx.execute(asked).scalar_one())
+            values = {"account": account, "ticket_id": ticket_id, "since": since}
+            return int(tx.execute(_WRITES, values).scalar_one())
 
     def next_effect_at(self, account: str) -> datetime | None:
         """Return when the next unfinished write can be claimed: a time long past for now, None if there is none.
 
         Alerts are not waited for: the next run finds those that are due then.
         """
-        asked = _next_effects(effect.c.not_before, cases.c.lease_until)
         with self._reading() as tx:
-            waiting = tx.execute(asked.where(effect.c.account == account, effect.c.kind != EffectKind.ALERT)).all()
+            waiting = tx.execute(_NEXT, {"account": account}).all()
         return min((max(not_before or _PAST, leased or _PAST) for not_before, leased in waiting), default=None)
 
     def _effects(self, *where: Any) -> list[StoredEffect]:
         with self._reading() as tx:
             return [_stored(row) for row in tx.execute(select(effect).where(*where).order_by(effect.c.place))]
-
-
-def _next_effects(*columns: Any) -> Select[Any]:
-    """Return the question for the first unfinished write and all unfinished alerts of each case."""
-    alert = effect.c.kind == EffectKind.ALERT
-    first = select(func.min(effect.c.place)).where(_WAITING, ~alert).group_by(effect.c.case_id)
-    asked = select(*(columns or effect.c)).join(cases, cases.c.case_id == effect.c.case_id)
-    return asked.where(_WAITING, or_(alert, effect.c.place.in_(first)))
 
 
 def _within(limit: int, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
@@ -236,29 +281,17 @@ def _within(limit: int, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
     return [*rows[:limit], *(row for row in rows[limit:] if (row.bundle, row.target) in bundles)]
 
 
-def _is_due(now: datetime) -> Any:
-    return or_(effect.c.not_before.is_(None), effect.c.not_before <= now)
-
-
 def _still_ours(tx: Connection, claims: Sequence[Claim]) -> set[str]:
     """Lock the cases of these claims and return the effects that are unfinished and still held by their claim."""
     epochs = {one.effect.effect_id: one.epoch for one in claims}
-    asked = (
-        select(effect.c.effect_id, cases.c.lease_epoch)
-        .join(cases, cases.c.case_id == effect.c.case_id)
-        .where(effect.c.effect_id.in_(list(epochs)), effect.c.epoch == cases.c.lease_epoch, _WAITING)
-        .order_by(cases.c.case_id)  # so that two processes cannot wait for each other
-        .with_for_update(of=cases)
-    )
-    return {row.effect_id for row in tx.execute(asked) if row.lease_epoch == epochs[row.effect_id]}
+    held = tx.execute(_HELD, {"effect_ids": list(epochs)})
+    return {row.effect_id for row in held if row.lease_epoch == epochs[row.effect_id]}
 
 
 def _give_back(tx: Connection, claims: Sequence[Claim]) -> None:
     """Let go of effects; the lease of a case is free once nothing of it is held under its epoch."""
-    effects, theirs = {one.effect.effect_id for one in claims}, {one.case.case_id for one in claims}
-    tx.execute(update(effect).where(effect.c.effect_id.in_(effects)).values(epoch=None))
-    held = exists().where(effect.c.case_id == cases.c.case_id, effect.c.epoch == cases.c.lease_epoch)
-    tx.execute(update(cases).where(cases.c.case_id.in_(theirs), ~held).values(lease_until=None))
+    tx.execute(_LET_GO, {"effect_ids": [one.effect.effect_id for one in claims]})
+    tx.execute(_FREED, {"case_ids": list({one.case.case_id for one in claims})})
 
 
 def _claim(row: Row[Any], case: Case, epoch: int) -> Claim:

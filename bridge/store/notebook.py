@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, select
+from sqlalchemy import Table, bindparam, select
 
 from bridge.store.database import Database
 from bridge.store.tables import account_state, memory, rate, rules_text
+
+_STATE = select(account_state.c.key, account_state.c.value).where(account_state.c.account == bindparam("account"))
+_RATE = select(rate.c.state).where(rate.c.account == bindparam("account"))
+_MEMORY = select(memory.c.value, memory.c.at).where(
+    memory.c.account == bindparam("account"), memory.c.name == bindparam("name")
+)
+_RULES_TEXT = select(rules_text.c.text).where(rules_text.c.hash == bindparam("hash"))
 
 
 class Notebook(Database):
@@ -17,9 +25,8 @@ class Notebook(Database):
 
     def account_state(self, account: str) -> dict[str, Any]:
         """Return everything put down about an account."""
-        asked = select(account_state.c.key, account_state.c.value).where(account_state.c.account == account)
         with self._reading() as tx:
-            return {row.key: row.value for row in tx.execute(asked)}
+            return {row.key: row.value for row in tx.execute(_STATE, {"account": account})}
 
     def put_account_state(self, account: str, **values: Any) -> None:
         """Put down JSON values about an account; other keys stay."""
@@ -28,7 +35,7 @@ class Notebook(Database):
     def rate_state(self, account: str) -> dict[str, Any] | None:
         """Return the state that an account's Budget was left in."""
         with self._reading() as tx:
-            return tx.execute(select(rate.c.state).where(rate.c.account == account)).scalar()
+            return tx.execute(_RATE, {"account": account}).scalar()
 
     def save_rate_state(self, account: str, state: Mapping[str, Any]) -> None:
         """Keep the state of an account's Budget for the next process."""
@@ -36,9 +43,8 @@ class Notebook(Database):
 
     def recall(self, account: str, name: str) -> tuple[Any, datetime] | None:
         """Return a value that was remembered, and when."""
-        asked = select(memory.c.value, memory.c.at).where(memory.c.account == account, memory.c.name == name)
         with self._reading() as tx:
-            row = tx.execute(asked).first()
+            row = tx.execute(_MEMORY, {"account": account, "name": name}).first()
         return (row.value, row.at) if row else None
 
     def remember(self, account: str, name: str, value: Any, now: datetime) -> None:
@@ -56,14 +62,18 @@ class Notebook(Database):
     def rules_text(self, hash: str) -> str | None:
         """Return the rules.yaml with this hash."""
         with self._reading() as tx:
-            return tx.execute(select(rules_text.c.text).where(rules_text.c.hash == hash)).scalar()
+            return tx.execute(_RULES_TEXT, {"hash": hash}).scalar()
 
     def _put(self, table: Table, rows: list[dict[str, Any]]) -> None:
         """Insert rows, or replace those that have the same primary key."""
         if not rows:
             return
-        new = self._insert(table)
-        key = table.primary_key.columns.keys()
-        rest = {name: new.excluded[name] for name in rows[0] if name not in key}
         with self._writing() as tx:
-            tx.execute(new.on_conflict_do_update(index_elements=key, set_=rest), rows)
+            tx.execute(_put(self._insert, table), rows)
+
+
+@functools.cache
+def _put(insert: Any, table: Table) -> Any:
+    new = insert(table)
+    rest = {one.name: new.excluded[one.name] for one in table.c if not one.primary_key}
+    return new.on_conflict_do_update(index_elements=list(table.primary_key), set_=rest)

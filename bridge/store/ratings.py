@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Row, and_, bindparam, delete, exists, func, or_, select, union, update
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    union,
+    update,
+)
 
 from bridge.model import Category, Malformed, Rating, RatingPage
 from bridge.store.database import Database
@@ -35,6 +50,10 @@ _INSERT = (
     f"INSERT INTO rating ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
     " ON CONFLICT DO NOTHING"
 )
+_ADD_HINT = (
+    "INSERT INTO inbox (account, source, delivery_key, received_at, ticket_id, raw, state)"
+    " VALUES (?, 'hint', ?, ?, ?, ?, 'new') ON CONFLICT DO NOTHING"
+)
 _KNOWN = (
     "SELECT row_id, rating_id, version, category, source, outcome, rated_at FROM rating"
     " WHERE account = ? AND rating_id IN ({})"
@@ -45,7 +64,43 @@ _PUT_CURSOR = (  # an unchanged one is not written: an idle poll costs no sync o
     " ON CONFLICT (account, stream) DO UPDATE SET value = excluded.value WHERE cursor.value <> excluded.value"
 )
 _SETTLE = update(rating).where(rating.c.row_id == bindparam("row"), UNDECIDED)
-
+_ACCOUNT = rating.c.account == bindparam("account")
+_IN_ORDER = select(rating).order_by(rating.c.rated_at, rating.c.row_id)
+_PENDING = _IN_ORDER.where(
+    _ACCOUNT, UNDECIDED, or_(rating.c.not_before.is_(None), rating.c.not_before <= bindparam("now"))
+).limit(bindparam("limit"))
+_OF_TICKET = _IN_ORDER.where(_ACCOUNT, rating.c.ticket_id == bindparam("ticket_id"))
+_GIVEN = select(rating.c.rating_id).where(
+    _ACCOUNT, rating.c.rated_at >= bindparam("since"), rating.c.source != "request"
+)  # without what agents asked for
+_RATED = select(func.count()).select_from(  # each half has an index
+    union(_GIVEN.where(UNDECIDED), _GIVEN.where(DECIDED)).subquery()
+)
+_CURSOR = select(cursor.c.value).where(cursor.c.account == bindparam("account"), cursor.c.stream == bindparam("stream"))
+_WAITING = (
+    select(inbox.c.inbox_id, inbox.c.ticket_id, inbox.c.received_at, inbox.c.tries, inbox.c.raw)
+    .where(
+        inbox.c.account == bindparam("account"),
+        inbox.c.source == bindparam("source"),
+        inbox.c.state == "new",
+        or_(inbox.c.not_before.is_(None), inbox.c.not_before <= bindparam("now")),
+    )
+    .order_by(inbox.c.inbox_id)
+    .limit(bindparam("limit"))
+)
+_LINKED = select(customer).where(customer.c.customer_key.in_(bindparam("keys", expanding=True)))
+# Two lists find more than the pairs, and the last of each rating is taken later: so an index answers. For a list of
+# pairs, or with GROUP BY, SQLite reads every rating of the account.
+_BAD_TIMES = (
+    select(rating.c.account, rating.c.requester_id, rating.c.rating_id, rating.c.rated_at)
+    .where(
+        BAD,
+        rating.c.account.in_(bindparam("accounts", expanding=True)),
+        rating.c.requester_id.in_(bindparam("requesters", expanding=True)),
+        rating.c.rated_at >= bindparam("since"),
+    )
+    .order_by(rating.c.rated_at)
+)
 
 HELD = datetime(9999, 1, 1, tzinfo=UTC)  # not before a person says so
 
@@ -99,9 +154,8 @@ class Ratings(Database):
 
     def cursor(self, account: str, stream: str) -> str | None:
         """Return where to go on reading, None at the first time."""
-        asked = select(cursor.c.value).where(cursor.c.account == account, cursor.c.stream == stream)
         with self._reading() as tx:
-            return tx.execute(asked).scalar()
+            return tx.execute(_CURSOR, {"account": account, "stream": stream}).scalar()
 
     def set_cursor(self, account: str, stream: str, value: str | None) -> None:
         """Go on reading from there; None forgets it."""
@@ -114,17 +168,15 @@ class Ratings(Database):
     # -------------------------------------------------------------- deciding
     def pending(self, account: str, now: datetime, limit: int) -> list[StoredRating]:
         """Return ratings that still have to be decided, oldest first; those that failed wait for their time."""
-        due = or_(rating.c.not_before.is_(None), rating.c.not_before <= now)
-        return self._ratings(rating.c.account == account, UNDECIDED, due, limit=limit)
+        return self._ratings(_PENDING, account=account, now=now, limit=limit)
 
     def ratings_of_ticket(self, account: str, ticket_id: str) -> list[StoredRating]:
         """Return every version of every rating of a ticket, oldest first."""
-        return self._ratings(rating.c.account == account, rating.c.ticket_id == ticket_id)
+        return self._ratings(_OF_TICKET, account=account, ticket_id=ticket_id)
 
-    def _ratings(self, *where: Any, limit: int | None = None) -> list[StoredRating]:
-        asked = select(rating).where(*where).order_by(rating.c.rated_at, rating.c.row_id).limit(limit)
+    def _ratings(self, asked: Select[Any], **values: Any) -> list[StoredRating]:
         with self._reading() as tx:
-            return [_stored(row) for row in tx.execute(asked)]
+            return [stored(row) for row in tx.execute(asked, values)]
 
     def consider_since(self, account: str, since: datetime) -> int:
         """Make memory pending again: the last version of each rating given at or after *since* and never decided.
@@ -175,11 +227,21 @@ class Ratings(Database):
 
     def rated_since(self, account: str, since: datetime) -> int:
         """Return how many ratings were given at or after *since*, without memory and what agents asked for."""
-        ours = (rating.c.account == account, rating.c.rated_at >= since, rating.c.source != "request")
-        given = select(rating.c.rating_id).where(*ours)
-        either = union(given.where(UNDECIDED), given.where(DECIDED)).subquery()  # each has an index
         with self._reading() as tx:
-            return int(tx.execute(select(func.count()).select_from(either)).scalar_one())
+            return int(tx.execute(_RATED, {"account": account, "since": since}).scalar_one())
+
+    def last_row(self) -> int:
+        """Return the number of the rating that was stored last, 0 if there is none."""
+        with self._reading() as tx:
+            return int(tx.execute(select(func.max(rating.c.row_id))).scalar() or 0)
+
+    def bad_from_polls(self, after_row: int) -> list[tuple[str, str]]:
+        """Return account and ticket of the bad ratings that polls and sweeps stored behind one row."""
+        found = select(rating.c.account, rating.c.ticket_id).where(
+            rating.c.row_id > after_row, BAD, rating.c.source.in_(("poll", "sweep"))
+        )
+        with self._reading() as tx:
+            return [(row.account, row.ticket_id) for row in tx.execute(found)]
 
     def category_before(self, account: str, changed: Rating) -> Category | None:
         """Return what the version of a rating that was seen before this one was; None if there is none."""
@@ -192,13 +254,14 @@ class Ratings(Database):
     # -------------------------------------------------------------- hints
     def add_hint(self, account: str, delivery_key: str, ticket_id: str, now: datetime, raw: str | None = None) -> bool:
         """Keep a webhook's word; False if this delivery was seen before."""
-        row = {
-            "account": account, "source": "hint", "delivery_key": delivery_key, "received_at": now,
-            "ticket_id": ticket_id, "raw": raw, "state": "new",
-        }  # fmt: skip
-        new = self._insert(inbox).values(row).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+        return self.add_hints([(account, delivery_key, ticket_id)], now, raw)[0]
+
+    def add_hints(self, hints: Sequence[tuple[str, str, str]], now: datetime, raw: str | None = None) -> list[bool]:
+        """Keep many webhooks' words, (account, delivery key, ticket) each, at the price of one commit."""
+        at, said = time_text(now), None if raw is None else clean(raw)
+        rows = [(account, clean(key), at, clean(ticket_id), said) for account, key, ticket_id in hints]
         with self._writing() as tx:
-            return tx.execute(new).rowcount == 1
+            return [_direct(tx, _ADD_HINT, row).rowcount == 1 for row in rows]
 
     def put_answer(self, account: str, asked_for: str, case_id: str, raw: str, now: datetime) -> None:
         """Keep a customer's answer to our own question; a later one takes its place until it was followed."""
@@ -211,6 +274,13 @@ class Ratings(Database):
         with self._writing() as tx:
             tx.execute(new.on_conflict_do_update(index_elements=["account", "source", "delivery_key"], set_=again))
 
+    def answer(self, account: str, asked_for: str) -> Hint | None:
+        """Return the answer that was given to one question, followed or not."""
+        same = (inbox.c.account == account, inbox.c.source == "answer", inbox.c.delivery_key == asked_for)
+        with self._reading() as tx:
+            row = tx.execute(select(inbox).where(*same)).first()
+        return Hint(row.inbox_id, row.ticket_id, row.received_at, row.tries, row.raw) if row else None
+
     def answers(self, account: str, now: datetime, limit: int) -> list[Hint]:
         """Return answers that still have to be taken to their cases, oldest first; their *ticket_id* is the case's."""
         return self._waiting(account, "answer", now, limit)
@@ -220,20 +290,23 @@ class Ratings(Database):
         return self._waiting(account, "hint", now, limit)
 
     def _waiting(self, account: str, source: str, now: datetime, limit: int) -> list[Hint]:
-        due = or_(inbox.c.not_before.is_(None), inbox.c.not_before <= now)
-        asked = (
-            select(inbox)
-            .where(inbox.c.account == account, inbox.c.source == source, inbox.c.state == "new", due)
-            .order_by(inbox.c.inbox_id)
-            .limit(limit)
-        )
+        asked = {"account": account, "source": source, "now": now, "limit": limit}
         with self._reading() as tx:
-            return [Hint(row.inbox_id, row.ticket_id, row.received_at, row.tries, row.raw) for row in tx.execute(asked)]
+            return [
+                Hint(row.inbox_id, row.ticket_id, row.received_at, row.tries, row.raw)
+                for row in tx.execute(_WAITING, asked)
+            ]
 
     def finish_hint(self, hint_id: int) -> None:
         """Record that a hint was followed."""
         with self._writing() as tx:
             tx.execute(update(inbox).where(inbox.c.inbox_id == hint_id).values(state="done", error=None))
+
+    def finish_answer(self, answer: Hint) -> None:
+        """Record that an answer was followed, unless the customer has changed it meanwhile."""
+        same = (inbox.c.inbox_id == answer.hint_id, inbox.c.raw == answer.raw)
+        with self._writing() as tx:
+            tx.execute(update(inbox).where(*same).values(state="done", error=None))
 
     def fail_hint(self, hint_id: int, error: str, not_before: datetime | None) -> None:
         """Count a failed try at following a hint; it comes again at *not_before*, or with None by `retry` only."""
@@ -274,14 +347,8 @@ class Ratings(Database):
         if not keys:
             return
         rows = [{"account": account, "requester_id": rid, "customer_key": key} for rid, key in sorted(keys.items())]
-        new = self._insert(customer)
-        link = new.on_conflict_do_update(
-            index_elements=["account", "requester_id"],
-            set_={"customer_key": new.excluded.customer_key},
-            where=customer.c.customer_key != new.excluded.customer_key,
-        )
         with self._writing() as tx:
-            tx.execute(link, rows)
+            tx.execute(_link(self._insert), rows)
 
     def unlinked_requesters(self, account: str, since: datetime, limit: int) -> list[str]:
         """Return requesters who rated badly at or after *since* and are not known as customers yet."""
@@ -317,6 +384,16 @@ class Ratings(Database):
             person: tuple(sorted(at for known in group for at in rated.get(known, ())))
             for person, group in whose.items()
         }
+
+
+@functools.cache
+def _link(insert: Any) -> Any:
+    new = insert(customer)
+    return new.on_conflict_do_update(
+        index_elements=["account", "requester_id"],
+        set_={"customer_key": new.excluded.customer_key},
+        where=customer.c.customer_key != new.excluded.customer_key,
+    )
 
 
 # ------------------------------------------------------------------ adding
@@ -424,7 +501,8 @@ def _row(
     )
 
 
-def _stored(row: Row[Any]) -> StoredRating:
+def stored(row: Row[Any]) -> StoredRating:
+    """Read a row of `rating`."""
     found = Rating(**{name: getattr(row, name) for name in _RATING_FIELDS})
     vars(found)["version"] = row.version  # the cut comment would make another one
     return StoredRating(row.row_id, found, row.source, row.seen_at, row.tries, row.outcome, row.why, row.case_id)
@@ -432,7 +510,7 @@ def _stored(row: Row[Any]) -> StoredRating:
 
 def _linked(tx: Connection, keys: set[str]) -> dict[str | None, set[tuple[str, str | None]]]:
     found: dict[str | None, set[tuple[str, str | None]]] = {}
-    for row in tx.execute(select(customer).where(customer.c.customer_key.in_(keys))):
+    for row in tx.execute(_LINKED, {"keys": list(keys)}):
         found.setdefault(row.customer_key, set()).add((row.account, row.requester_id))
     return found
 
@@ -442,12 +520,8 @@ def _bad_times(
 ) -> dict[tuple[str, str | None], list[datetime]]:
     """Return when each person rated badly: a rating counts once, when it last was bad, even if it is good by now."""
     accounts, requesters = {account for account, _ in people}, {requester_id for _, requester_id in people}
-    # Two lists find more than the pairs, and the last of each rating is taken here: so an index answers. For a list
-    # of pairs, or with GROUP BY, SQLite reads every rating of the account.
-    asked = select(rating.c.account, rating.c.requester_id, rating.c.rating_id, rating.c.rated_at).where(
-        BAD, rating.c.account.in_(accounts), rating.c.requester_id.in_(requesters), rating.c.rated_at >= since
-    )
-    last = {(row[0], row[1], row[2]): row[3] for row in tx.execute(asked.order_by(rating.c.rated_at))}
+    asked = {"accounts": list(accounts), "requesters": list(requesters), "since": since}
+    last = {(row[0], row[1], row[2]): row[3] for row in tx.execute(_BAD_TIMES, asked)}
     found: dict[tuple[str, str | None], list[datetime]] = {}
     for (account, requester_id, _), at in last.items():
         found.setdefault((account, requester_id), []).append(at)

@@ -134,6 +134,22 @@ class PastRating:
     outcome: Outcome | None
 
 
+@dataclass(frozen=True, slots=True)  # there may be a hundred thousand
+class Remembered:
+    """The last version of a rating, in plain values as they are stored."""
+
+    rating_id: str
+    ticket_id: str
+    requester_id: str | None
+    assignee_id: str | None
+    category: str
+    value: int
+    scale_max: int
+    rated_at: str  # in ISO format
+    comment: str | None
+    reason: str | None
+
+
 @dataclass(frozen=True)
 class RuleCount:
     """How many cases a rule opened, and when the last one."""

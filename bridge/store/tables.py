@@ -28,7 +28,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
-    literal,
+    literal_column,
     or_,
 )
 
@@ -41,6 +41,7 @@ from bridge.model import (
     Outcome,
     Severity,
     Stage,
+    Status,
     SurveyWay,
 )
 
@@ -257,8 +258,8 @@ rating = Table(  # one row per version that a customer gave; never changed but i
     UniqueConstraint("account", "rating_id", "version"),
 )
 UNDECIDED = rating.c.outcome.is_(None)
-BAD = rating.c.category == literal(Category.BAD, literal_execute=True)  # written out, or no query finds its index
-DECIDED = rating.c.outcome != literal("memory", literal_execute=True)
+BAD = rating.c.category == literal_column("'bad'")  # written out, or no query finds its index
+DECIDED = rating.c.outcome != literal_column("'memory'")
 TELLING = or_(BAD, UNDECIDED, DECIDED)
 Index("rating_undecided", rating.c.account, rating.c.rated_at, sqlite_where=UNDECIDED)
 Index("rating_given", rating.c.account, rating.c.rated_at, rating.c.rating_id, sqlite_where=DECIDED)
@@ -274,6 +275,16 @@ customer = Table(  # the same key on every account means the same person; the ad
     Column("customer_key", Words, nullable=False),  # keyed hash of the address
 )
 Index("customer_by_key", customer.c.customer_key)
+
+past_ticket = Table(  # what rules look at, of the tickets of past ratings: read once, for backtests
+    "past_ticket",
+    metadata,
+    Column("account", Words, primary_key=True),
+    Column("ticket_id", Words, primary_key=True),
+    Column("facts", Json, nullable=False),
+    Column("status", OneOf(Status), nullable=False),
+    Column("read_at", Time, nullable=False),
+)
 
 # ------------------------------------------------------------------ what was decided
 cases = Table(  # the fields of model.Case by their names, and the lease of whoever works on it
@@ -415,6 +426,7 @@ effect = Table(  # what to do, stored before it is done; within a case in the or
     Column("error", Words),
     UniqueConstraint("case_id", "step", "generation", "kind"),
 )
+UNFINISHED = effect.c.state.in_([literal_column("'planned'"), literal_column("'sending'")])
 Index("effect_by_state", effect.c.state, effect.c.case_id, effect.c.kind, effect.c.place)
 Index("effect_of_ticket", effect.c.ticket_id, effect.c.account)
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from bridge.connector import Asking, Finding, Secret, SetupStep, Tools
+from bridge.connector import Asking, Finding, Marks, Secret, SetupStep, Tools
 from bridge.errors import Refused, SettingsError
 from bridge.http import check_url
-from bridge.model import Activity, Directory, News, Rating, RatingPage, Ticket, Watched, Write
+from bridge.model import Activity, Directory, Effect, News, Rating, RatingPage, Ticket, Watched, Write
 from connectors.freshdesk.api import Api
 from connectors.freshdesk.csat import Csat
 from connectors.freshdesk.people import People
@@ -125,6 +125,16 @@ class Freshdesk:
     def follow(self, job: str, writes: Sequence[Write]) -> Iterator[News]:
         """Say UNKNOWN for every write: this connector starts no jobs."""
         return self._writer().follow(job, writes)
+
+    def marks(self, ticket: Ticket) -> Marks:
+        """Look for what our writes left on a ticket, in its conversations."""
+        from connectors.freshdesk.marks import marks_on
+
+        return marks_on(self._api, ticket)
+
+    def continuations(self, effect: Effect, ticket: Ticket) -> Sequence[str]:
+        """Return the ids of the new tickets of the last 30 days that this effect made and wrote to last."""
+        return list(self._writer().made_by(effect, ticket))
 
     def link(self, ticket_id: str) -> str:
         """Return the address of the ticket for a member of staff."""

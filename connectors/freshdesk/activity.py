@@ -105,7 +105,7 @@ class Changes:
             ours = {ref: moment(talk["created_at"]) for talk in said if (ref := _our_ref(talk))}
             if ticket.marker and ticket.marker not in ours:
                 ours[ticket.marker] = self._first_seen(ticket)
-            if into := _merged_into(row, said):
+            if into := merged_into(row, said):
                 ticket = replace(ticket, status=Status.MERGED, merged_into=into)
             return Activity(ticket, deeds(row, said, one.since, ours.values()))
         except UNREADABLE as exc:
@@ -195,24 +195,25 @@ def _stats(row: Mapping[str, Any]) -> dict[str, datetime]:
 
 def _our_ref(talk: Mapping[str, Any]) -> str | None:
     """Return the marker at the end of a note of ours, or None for anything else."""
-    if not _is_note(talk):
+    if not is_note(talk):
         return None
     found = (OUR_REF.search(talk.get(name) or "") for name in ("body_text", "body"))
     return next((match[1] for match in found if match), None)
 
 
-def _merged_into(row: Mapping[str, Any], said: Sequence[Mapping[str, Any]]) -> str | None:
+def merged_into(row: Mapping[str, Any], said: Sequence[Mapping[str, Any]]) -> str | None:
     """Return the ticket into which a closed one was merged.
 
     UNVERIFIED: no field says so. The helpdesk closes it and leaves a note, which people may word otherwise.
     """
     if row.get("status") != CLOSED:
         return None
-    notes = (str(talk.get("body_text") or talk.get("body")) for talk in said if _is_note(talk))
+    notes = (str(talk.get("body_text") or talk.get("body")) for talk in said if is_note(talk))
     return next((found[1] for note in notes if (found := MERGED.search(note))), None)
 
 
-def _is_note(talk: Mapping[str, Any]) -> bool:
+def is_note(talk: Mapping[str, Any]) -> bool:
+    """Return whether this was said in private, by an agent or a program."""
     return bool(talk.get("source") == NOTE and talk.get("private") and not talk.get("incoming"))
 
 

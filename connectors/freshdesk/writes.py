@@ -15,7 +15,7 @@ from typing import Any
 
 from bridge.connector import Tools
 from bridge.errors import BadRecord, Conflict, CredentialsRefused, HelpdeskError, NotFound, Refused, Throttled
-from bridge.model import EffectKind, News, Sending, Status, Ticket, Verdict, Write, Written
+from bridge.model import Effect, EffectKind, News, Sending, Status, Ticket, Verdict, Write, Written
 from connectors.freshdesk import asking, fields, questions
 from connectors.freshdesk.api import UNREADABLE, Api, as_text, moment
 from connectors.freshdesk.automations import ASKING_TAGS, SURVEYED_TAG
@@ -258,7 +258,7 @@ class Writer:
         if refusal := self._cannot_ask(replace(write, repeat=False, ticket=replace(write.ticket, tags=()))):
             yield refusal
             return
-        ticket_id = self._follow_up_sent_before(write) if write.repeat else None
+        ticket_id = next(self.made_by(write.effect, write.ticket), None) if write.repeat else None
         was_there = ticket_id is not None
         if ticket_id is None:
             yield Sending((write.effect.effect_id,))
@@ -313,12 +313,13 @@ class Writer:
             return _unknown(write, exc)
         return _written(write, Verdict.APPLIED, ticket_id=str(made.id))
 
-    def _follow_up_sent_before(self, write: Write) -> str | None:
-        requester = write.ticket.requester
+    def made_by(self, effect: Effect, ticket: Ticket) -> Iterator[str]:
+        """Yield the new tickets of this requester that an earlier attempt of the effect made."""
+        if ticket.requester is None:
+            return
         since = as_text(self.tools.now() - LOOK_BACK)
-        rows = self.api.rows("tickets", {"requester_id": requester and requester.requester_id, "updated_since": since})
-        carries = (row for row in rows if _marker_of(row) == write.effect.marker)
-        return next((str(row["id"]) for row in carries), None)
+        rows = self.api.rows("tickets", {"requester_id": ticket.requester.requester_id, "updated_since": since})
+        yield from (str(row["id"]) for row in rows if _marker_of(row) == effect.marker)
 
 
 def _where_it_stands(write: Write) -> Written | None:

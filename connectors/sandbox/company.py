@@ -6,6 +6,7 @@ loopback, one clock for everybody. Sleeping moves that clock.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from connectors.sandbox.zendesk import ZendeskDesk
 
 RULES = Path(__file__).with_name("company_rules.yaml")
 API_KEY = "sandbox-key"
+_check = functools.lru_cache(maxsize=64)(check)  # stories tell of the same rules again and again
+NOWHERE = {"acme": "http://localhost:1", "shop": "http://localhost:2"}
 
 # name -> (mail, group); the same people on both desks
 STAFF = {
@@ -111,7 +114,7 @@ class Company:
         for key, value in replacements.items():
             lines = [f"  {key}: {value}" if line.startswith(f"  {key}: ") else line for line in text.splitlines()]
             text = "\n".join(lines) + "\n"
-        rules, problems = check(text)
+        rules, problems = _check(text)
         if rules is None:
             raise ValueError("\n".join(str(problem) for problem in problems))
         return rules
@@ -123,9 +126,8 @@ class Company:
             yield app
 
 
-@contextmanager
-def company(start: datetime, state_dir: Path, *, seed: int = 1, **options: Any) -> Iterator[Company]:
-    """Found the company at *start*; *options* are those of the two desks, such as zendesk={"csat": "new"}."""
+def founded(start: datetime, state_dir: Path, *, seed: int = 1, **options: Any) -> Company:
+    """Found the company at *start*, at addresses where nobody answers; *options* are those of the two desks."""
     world = World(start, seed)
     zendesk = ZendeskDesk(world, "acme", **options.get("zendesk", {}))
     freshdesk = FreshdeskDesk(world, "shop", api_key=API_KEY, **options.get("freshdesk", {}))
@@ -135,12 +137,19 @@ def company(start: datetime, state_dir: Path, *, seed: int = 1, **options: Any) 
         "BRIDGE_ACME_CLIENT_SECRET": "bridge-secret",
         "BRIDGE_SHOP_API_KEY": API_KEY,
     }
-    chat = Chat()
+    firm = Company(world, zendesk, freshdesk, dict(NOWHERE), env, Chat())
+    for account in firm.desks:
+        for name, (email, group) in STAFF.items():
+            firm.hire(account, name, email, group)
+    return firm
+
+
+@contextmanager
+def company(start: datetime, state_dir: Path, *, seed: int = 1, **options: Any) -> Iterator[Company]:
+    """Found the company at *start* and serve its desks; *options* are theirs, such as zendesk={"csat": "new"}."""
+    firm = founded(start, state_dir, seed=seed, **options)
     with ExitStack() as stack:
-        env["BRIDGE_SLACK_WEBHOOK"] = stack.enter_context(serve(chat))
-        urls = {"acme": stack.enter_context(serve(zendesk)), "shop": stack.enter_context(serve(freshdesk))}
-        found = Company(world, zendesk, freshdesk, urls, env, chat)
-        for account in found.desks:
-            for name, (email, group) in STAFF.items():
-                found.hire(account, name, email, group)
-        yield found
+        firm.env["BRIDGE_SLACK_WEBHOOK"] = stack.enter_context(serve(firm.chat))
+        for name, desk in firm.desks.items():
+            firm.urls[name] = stack.enter_context(serve(desk))
+        yield firm

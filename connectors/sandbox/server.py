@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from werkzeug import Response
+from werkzeug.exceptions import ClientDisconnected
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 HOST = "127.0.0.1"
@@ -26,7 +27,7 @@ class _Handler(WSGIRequestHandler):
         """Answer one request; desks read every body to its end, so that the next request begins where it should."""
         try:
             response = Response.from_app(self.server.app, self.make_environ())
-        except ConnectionResetError:
+        except (ConnectionResetError, ClientDisconnected):
             self.close_connection = True
             return
         except Exception:

@@ -33,6 +33,7 @@ from connectors.sandbox.world import Desk, Fault, Request, World
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 LOGIN_PAGE = "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in.</body></html>"
+_MAPS: dict[type, Map] = {}  # the addresses of each vendor; an endpoint is a place in `Api._handlers`
 PEOPLES_VERBS = frozenset(name for name in vars(Desk) if not name.startswith("_"))
 
 
@@ -160,19 +161,25 @@ class Api:
         return response
 
     @functools.cached_property
+    def _handlers(self) -> list[Callable[..., Response]]:
+        """What each of the rules calls; a map of addresses costs far more, so that one serves all desks of a vendor."""
+        return [rule.endpoint for rule in self.routes()]
+
     def _map(self) -> Map:
-        return Map(list(self.routes()), strict_slashes=False, merge_slashes=False)
+        if type(self) not in _MAPS:
+            paths = (Rule(rule.rule, methods=rule.methods, endpoint=at) for at, rule in enumerate(self.routes()))
+            _MAPS[type(self)] = Map(list(paths), strict_slashes=False, merge_slashes=False)
+        return _MAPS[type(self)]
 
     def _find(self, call: Call) -> tuple[Callable[..., Response], Mapping[str, Any]]:
         path = call.path.removesuffix(self.suffix) if self.suffix else call.path
         try:
-            found: tuple[Callable[..., Response], Mapping[str, Any]]
-            found = self._map.bind("sandbox").match(path, method=call.method)
-            return found
+            at, values = self._map().bind("sandbox").match(path, method=call.method)
         except NotFound:
             raise self.refuse_path(call, ()) from None
         except MethodNotAllowed as exc:
             raise self.refuse_path(call, exc.valid_methods or ()) from None
+        return self._handlers[at], values
 
     def _due_fault(self, call: Call) -> Fault | None:
         for fault in self.faults:

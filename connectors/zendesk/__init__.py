@@ -10,14 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bridge.connector import Asking, Finding, Secret, SetupStep, Tools
+from bridge.connector import Asking, Finding, Marks, Secret, SetupStep, Tools
 from bridge.errors import SettingsError
 from bridge.http import check_url
-from bridge.model import Activity, Directory, News, Rating, RatingPage, Ticket, Watched, Write
+from bridge.model import Activity, Directory, Effect, News, Rating, RatingPage, Ticket, Watched, Write
 from connectors.zendesk.activity import Watch
 from connectors.zendesk.asking import Asker
 from connectors.zendesk.auth import ClientCredentials, token_pair
 from connectors.zendesk.csat import Csat
+from connectors.zendesk.marks import MarksReader, made_by
 from connectors.zendesk.people import People
 from connectors.zendesk.tickets import Tickets
 from connectors.zendesk.writes import Writes
@@ -84,6 +85,7 @@ class Zendesk:
         self._tickets = Tickets(tools)
         self._asker = Asker(tools, self._csat)
         self._writes = Writes(tools, self._asker)
+        self._marks = MarksReader(tools.http)
 
     def new_ratings(self, cursor: str | None) -> Iterator[RatingPage]:
         """Read what may have been rated since *cursor*; None starts 28 days ago."""
@@ -145,6 +147,14 @@ class Zendesk:
     def follow(self, job: str, writes: Sequence[Write]) -> Iterator[News]:
         """Read the result of a job that took a batch earlier."""
         return self._writes.follow(job, writes)
+
+    def marks(self, ticket: Ticket) -> Marks:
+        """Look for what our writes left on a ticket, in its audits; in its comments where we may not read those."""
+        return self._marks.on(ticket)
+
+    def continuations(self, effect: Effect, ticket: Ticket) -> Sequence[str]:  # noqa: ARG002
+        """Return the ids of the follow-up tickets that this effect made, by their external id; one call."""
+        return [str(row["id"]) for row in made_by(self._tools.http, effect.marker)]
 
     def link(self, ticket_id: str) -> str:
         """Return the address of the ticket for a member of staff."""

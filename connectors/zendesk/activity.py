@@ -136,12 +136,12 @@ def _deeds_of(audit: Audit, directory: Directory) -> Iterator[Deed]:
     if any(event.get("type") == "Create" for event in events):
         return
     if is_ours(audit, directory.own_id):  # what a trigger did about our write is in the same update
-        events = [event for event in events if _by_rule(event, audit)]
+        events = [event for event in events if is_by_rule(event, audit)]
     yield from dict.fromkeys(deed for event in events for deed in _deeds_from(event, audit, directory))
 
 
 def _deeds_from(event: Event, audit: Audit, directory: Directory) -> Iterator[Deed]:
-    at, by_rule = _made_at(audit), _by_rule(event, audit)
+    at, by_rule = _made_at(audit), is_by_rule(event, audit)
     author = optional_id(event.get("author_id") or audit.get("author_id"))
     agent = author if author in directory.agents and not by_rule else None  # a trigger acts in its author's name
     if event.get("type") in _COMMENTS and not by_rule:
@@ -187,7 +187,7 @@ def _is_marked(event: Event) -> bool:
     return any(tag.startswith(MARKER_TAG) for tag in added)
 
 
-def _by_rule(event: Event, audit: Audit) -> bool:
+def is_by_rule(event: Event, audit: Audit) -> bool:
     """True if a trigger or automation did it; an event has a `via` of its own where it differs from the audit's."""
     via = event.get("via") or audit.get("via") or {}
     return via.get("channel") in _RULE

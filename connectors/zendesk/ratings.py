@@ -10,13 +10,14 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bridge.errors import BadRecord
 from bridge.model import Category, Malformed, Rating
 
 RAW_MAX = 4000  # characters kept of a record that cannot be read
+RATED_WITHIN = timedelta(seconds=2)  # from an answer to the stamp that it leaves on its ticket
 FALLBACK_SCALE = (1, 2, 3, 4, 5)
 _NOT_ANSWERED = ("offered", "unoffered")
 _LEGACY_VALUES = {"bad": (Category.BAD, 1), "good": (Category.GOOD, 2)}
@@ -170,8 +171,13 @@ def _survey_trouble(response: Any, exc: Exception) -> str:
 
 
 def holder_added(rating: Rating, ticket: Mapping[str, Any] | None) -> Rating:
-    """Return the rating with who holds its ticket now: a survey response does not say who held it."""
-    if ticket is None:
+    """Return the rating with who holds its ticket, if nothing but the rating changed that ticket since.
+
+    A survey response does not say who held it; where somebody may have taken it since, its history must tell.
+    """
+    if ticket is None or not ticket.get("updated_at"):
+        return rating
+    if _moment(ticket["updated_at"]) - rating.rated_at > RATED_WITHIN:
         return rating
     assignee_id, group_id = optional_id(ticket.get("assignee_id")), optional_id(ticket.get("group_id"))
     return replace(rating, assignee_id=assignee_id, group_id=group_id)

@@ -55,6 +55,8 @@ def failed(write: Write, exc: HelpdeskError) -> Written:
     if isinstance(exc, NotFound):
         return Written(effect_id, Verdict.GONE, "the ticket is not there any more")
     if isinstance(exc, Refused):
+        if not exc.details:  # its body was cut off: the next look at the ticket tells what stands in the way
+            return unknown(write, f"{exc.status} without a reason that can be read")
         said = " ".join(exc.details)
         verdict = _verdict_of(said)
         if write.effect.kind is EffectKind.FOLLOW_UP and verdict is Verdict.LOCKED:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,6 +33,7 @@ from connectors.zendesk.bodies import (
     take_back_body,
     update_body,
 )
+from connectors.zendesk.marks import made_by, notes_on
 from connectors.zendesk.pages import allowed, record
 from connectors.zendesk.question import ASK_TAGS, SURVEYED_TAG, TEXT_FIELD
 from connectors.zendesk.tickets import TICKETS
@@ -68,6 +70,8 @@ class Writes:
         for write in writes:
             if mark_of(write) in write.ticket.tags:
                 yield from self._found(write)
+            elif self._has_our_note(write):
+                yield Written(write.effect.effect_id, Verdict.ADOPTED, "the ticket bears our note already")
             elif _asks(write) and write.question is None:
                 yield Written(write.effect.effect_id, Verdict.REFUSED, _UNASKED)
             elif write.effect.kind is EffectKind.FOLLOW_UP:
@@ -114,6 +118,14 @@ class Writes:
             if _asks(write):
                 self._mailed.append((write.ticket.ticket_id, write.effect.marker))
             yield Written(write.effect.effect_id, Verdict.ADOPTED, "the ticket carries our tag already")
+
+    def _has_our_note(self, write: Write) -> bool:
+        """Look for the note of a write that may have been sent: its tag may have given way to a later one of ours."""
+        if not write.repeat or write.change.note is None or write.effect.kind is EffectKind.FOLLOW_UP:
+            return False
+        with suppress(NotFound):
+            return write.effect.marker in notes_on(self._http, write.ticket.ticket_id)
+        return False
 
     # -------------------------------------------------------------- questions
     def _ask(self, write: Write) -> Iterator[News]:
@@ -315,10 +327,7 @@ class Writes:
 
     def _existing(self, write: Write) -> Row | None:
         """Look for the follow-up ticket of an earlier try."""
-        marker = write.effect.marker
-        found = self._http.read(TICKETS, {"external_id": marker, "support_type_scope": "all"})
-        tickets = (found.get("tickets") if isinstance(found, Mapping) else None) or ()
-        return next((ticket for ticket in tickets if ticket.get("external_id") == marker), None)
+        return next(iter(made_by(self._http, write.effect.marker)), None)
 
     def _continued(self, write: Write, row: Row) -> Iterator[News]:
         """Tell what became of a follow-up ticket that was made before, and of the question on it."""

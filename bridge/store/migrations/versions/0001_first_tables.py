@@ -226,6 +226,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account", name=op.f("pk_rate")),
     )
     op.create_table(
+        "past_ticket",
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("ticket_id", sa.Text(), nullable=False),
+        sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("read_at", sa.String(27), nullable=False),
+        sa.PrimaryKeyConstraint("account", "ticket_id", name=op.f("pk_past_ticket")),
+    )
+    op.create_table(
         "rating",
         sa.Column("row_id", ROW_ID, nullable=False),
         sa.Column("account", sa.Text(), nullable=False),
