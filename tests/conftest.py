@@ -21,6 +21,7 @@ from hypothesis import settings
 from bridge.store import Store
 
 settings.register_profile("ci", derandomize=True)  # a submission is judged by the same examples each time
+settings.register_profile("soak", print_blob=True)  # the two machines do ten times as much and more
 if os.environ.get("CI"):
     settings.load_profile("ci")
 

@@ -26,11 +26,12 @@ from bridge.model import Case, EffectKind, Outcome
 from bridge.rules import Rules
 from bridge.store import StoredEffect
 from connectors.sandbox import freshdesk_rules
-from connectors.sandbox.company import RULES, Company, company
+from connectors.sandbox.company import RULES, Company
 from connectors.sandbox.freshdesk_records import ON_UPDATE
 from connectors.sandbox.outbox import SECOND_QUESTIONS, Cause, caused_by_programs, unwanted
 from connectors.sandbox.people import Agent, AgentTemper, Customer, People
 from connectors.sandbox.world import Entry, Mail
+from tests.in_process import company
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)

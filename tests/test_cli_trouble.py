@@ -119,7 +119,7 @@ def test_an_unknown_group_stops_everything_before_anything_is_written(shell: She
 
     said = shell(command, *SINCE)
 
-    problem = ':24: unknown group of the helpdesk "Team Leds", did you mean "Team Leads"?'
+    problem = ':24: unknown group "Team Leds" in acme and shop, did you mean "Team Leads"?'
     assert failed(said, 65, f"rules.yaml:{line_of(shell, 'Team Leds')}{problem}")
     assert (said.out, shell.written(), cursors(shell)) == ("", 0, [])
 
@@ -127,7 +127,7 @@ def test_an_unknown_group_stops_everything_before_anything_is_written(shell: She
 def test_an_unknown_agent_is_named_as_well(shell: Shell) -> None:
     shell.edit(("{group: Supervisors,", "{agent: zoee@example.com,"))
 
-    assert failed(shell("run --once"), 65, 'unknown agent of the helpdesk "zoee@example.com"', '"zoe@example.com"?')
+    assert failed(shell("run --once"), 65, 'unknown agent "zoee@example.com" in acme and shop', '"zoe@example.com"?')
 
 
 def test_an_absent_agent_who_has_left_is_only_a_warning(shell: Shell) -> None:
@@ -135,7 +135,7 @@ def test_an_absent_agent_who_has_left_is_only_a_warning(shell: Shell) -> None:
 
     said = shell("run --once")
 
-    assert (said.code, 'warning: unknown agent of the helpdesk "gone@example.com"' in said.err) == (0, True)
+    assert (said.code, 'warning: unknown agent "gone@example.com" in acme and shop' in said.err) == (0, True)
 
 
 # ------------------------------------------------------------------ accounts and credentials

@@ -17,13 +17,14 @@ HOUSE = (
     "errors", "model", "connector",
     # floor 1: thinking
     "hours", "rules", "messages", "owner", "deadlines", "noticing", "decision", "private_note", "survey", "pursuit",
-    "recovery", "by_hand",
+    "recovery", "by_hand", "rehearsal", "starter", "backtest",
     # floor 2: hands
-    "settings", "http", "log", "notify", "survey_link", "store",
+    "settings", "remembered", "http", "log", "notify", "survey_link", "store",
     # floor 3: where thinking meets hands
-    "reading", "briefing", "limits", "deciding", "asking", "engine", "telling", "delivery",
+    "reading", "briefing", "limits", "deciding", "asking", "answering", "engine", "telling", "delivery",
     # floor 4: entrances
-    "show", "app", "doctor", "planning", "explaining", "status", "cli",
+    "show", "app", "doctor", "planning", "shadow", "reloading", "editing", "backtesting", "explaining", "verifying",
+    "status", "web", "cli",
 )  # fmt: skip
 THINKING = HOUSE[HOUSE.index("hours") : HOUSE.index("settings")]
 HANDS = {"asyncio", "http", "logging", "os", "random", "requests", "secrets", "shutil", "socket", "sqlalchemy",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from connectors.sandbox.company import company
 from tests.bridge.second_question import DESKS, MONDAY, Story, Tell, rules
+from tests.in_process import company
 
 
 @pytest.fixture
-def tell(tmp_path: Path, migrated_file: Path) -> Iterator[Tell]:
+def tell(tmp_path: Path) -> Iterator[Tell]:
     """Begin a story: `tell("legacy", ("after: 2d", "after: 3d"), surveys="off")`.
 
     Changes to the text of rules.yaml come as pairs, lines of its settings by name; *env* is added to the environment,
@@ -28,7 +27,6 @@ def tell(tmp_path: Path, migrated_file: Path) -> Iterator[Tell]:
             env, more, both = how.pop("env", {}), how.pop("options", {}), how.pop("both", False)
             vendor = "zendesk" if account == "acme" else "freshdesk"
             options = {**options, vendor: {**options.get(vendor, {}), **more}}
-            shutil.copyfile(migrated_file, tmp_path / "bridge.db")
             firm = stack.enter_context(company(MONDAY, tmp_path, **options))
             firm.env |= env
             app = stack.enter_context(firm.bridge(rules(firm, None if both else account, *changes, **how)))

@@ -1,6 +1,6 @@
 """The verbs of the stories: a company and a bridge beside it, tickets that are rated, people who act, time that passes.
 
-Real connectors over real HTTP against both stand-in helpdesks; `acme` is the Zendesk, `shop` the Freshdesk account.
+Real connectors against both stand-in helpdesks, in one process; `acme` is the Zendesk, `shop` the Freshdesk account.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import pytest
 
 from bridge.app import App
 from bridge.model import Case, Effect, EffectKind, EffectState
-from connectors.sandbox.company import Company, company
+from connectors.sandbox.company import Company
 from connectors.sandbox.freshdesk_records import Field
 from connectors.sandbox.zendesk_people import field_row
+from tests.in_process import company
 
 MONDAY = datetime(2026, 3, 9, 8, 0, tzinfo=UTC)  # 09:00 in Berlin; a ticket takes an hour until it is rated
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

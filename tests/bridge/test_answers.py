@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
+from bridge.answering import Answering
 from bridge.model import Category, Outcome, Stage, SurveyWay
+from bridge.web.survey_page import SurveyDesk, survey_routes
 from tests.bridge.second_question import CLOSES_LATE, DAY, EVERYWHERE, HOUR, LINK, MINUTE, Story, Tell
 
 BY_LINK = ("by: auto", "by: link")
@@ -15,6 +19,10 @@ ENDS = [("good", Outcome.RECOVERED), ("neutral", Outcome.IMPROVED)]
 def told(story: Story) -> tuple[Stage, Outcome | None, str | None]:
     case = story.case
     return case.stage, case.outcome, str(case.answer.category) if case.answer else None
+
+
+def answers_on(story: Story) -> list[str]:
+    return [note for note in story.notes if "answered: " in note or "changed the answer" in note]
 
 
 @EVERYWHERE
@@ -121,8 +129,147 @@ def test_an_answer_counts_once_however_often_the_page_is_sent(tell: Tell, flavou
     assert [story.answer_ours(token, "bad"), story.answer_ours(token, "bad")] == [True, True]
     story.later(2 * MINUTE)
 
-    assert (story.case.attempt, story.answer_ours(token, "good")) == (2, False)
-    assert len([note for note in story.notes if "asked again and answered" in note]) == 1
+    assert (story.case.attempt, story.answer_ours(token, "bad")) == (2, True)
+    story.later(2 * MINUTE)
+    assert (story.case.attempt, len(answers_on(story))) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "outcome"),
+    [
+        ("good", "neutral", Outcome.IMPROVED),
+        ("neutral", "good", Outcome.RECOVERED),
+        ("good", "bad", Outcome.NOT_RECOVERED),
+    ],
+)
+def test_an_answer_changed_within_a_day_changes_the_end(tell: Tell, first: str, then: str, outcome: Outcome) -> None:
+    story = tell("newer", BY_LINK)
+    story.begin()
+    token = LINK.findall(story.until_asked().text)[0]
+    story.answer(first)
+
+    assert story.answer_ours(token, then, "On second thoughts")
+    story.later(23 * HOUR)
+
+    assert told(story) == (Stage.ENDED, outcome, then)
+    assert "changed the answer" in answers_on(story)[-1] and "On second thoughts" in answers_on(story)[-1]
+
+
+def test_an_answer_changed_for_the_worse_is_told_to_a_person(tell: Tell) -> None:
+    story = tell("newer", BY_LINK)
+    story.begin()
+    token = LINK.findall(story.until_asked().text)[0]
+    story.answer("good")
+
+    story.answer_ours(token, "bad")
+    story.later(2 * MINUTE)
+
+    alerts = [e.effect.text for e in story.app.store.effects_of(story.case.case_id) if e.effect.kind == "alert"]
+    assert "the customer changed the answer to bad; the case had ended as recovered" in (alerts[-1] or "")
+
+
+def test_an_answer_changed_for_the_better_ends_the_further_attempt(tell: Tell) -> None:
+    story = tell("newer", BY_LINK)
+    story.begin()
+    token = LINK.findall(story.until_asked().text)[0]
+    story.answer("bad")
+    assert story.case.attempt == 2
+
+    story.answer_ours(token, "good")
+    story.later(2 * MINUTE)
+
+    assert told(story) == (Stage.ENDED, Outcome.RECOVERED, "good")
+
+
+def test_words_added_to_a_bad_answer_reach_the_ticket_and_leave_the_further_attempt(tell: Tell) -> None:
+    story = tell("newer", BY_LINK)
+    story.begin()
+    token = LINK.findall(story.until_asked().text)[0]
+    story.answer("bad")
+
+    story.answer_ours(token, "bad", "The part is missing")
+    story.later(2 * MINUTE)
+
+    assert (story.case.stage, story.case.attempt) == (Stage.ASSIGNED, 2)
+    assert "The part is missing" in answers_on(story)[-1]
+
+
+def test_an_answer_on_the_page_ends_the_case_and_stands_on_the_ticket(tell: Tell) -> None:
+    story = tell("newer", BY_LINK)
+    story.begin()
+    token, rung = LINK.findall(story.until_asked().text)[0], list[str]()
+    answering = Answering(story.app.store, story.firm.now, rung.append)
+    desk = SurveyDesk(
+        lambda text: story.links.read(text, story.firm.now()), answering.look, answering.take, story.firm.now
+    )
+    browser = TestClient(Starlette(routes=survey_routes(desk)))
+
+    assert browser.get(f"/survey/{token}").status_code == 200
+    pages = [browser.post(f"/survey/{token}", data={"value": "5", "comment": "It works"}) for _ in range(2)]
+    story.later(2 * MINUTE)
+
+    assert ([page.status_code for page in pages], rung) == ([200, 200], [story.account])
+    assert told(story) == (Stage.ENDED, Outcome.RECOVERED, "good")
+    assert "good (5 of 5)" in answers_on(story)[-1] and "It works" in answers_on(story)[-1]
+    assert browser.get(f"/survey/{token}").status_code == 200
+    story.runs(2, DAY)
+    assert browser.get(f"/survey/{token}").status_code == 403
+
+
+@EVERYWHERE
+def test_the_link_knows_the_customer_s_language_and_the_brand(tell: Tell, flavour: str) -> None:
+    story = tell(flavour, BY_LINK)
+    story.begin()
+    token = LINK.findall(story.until_asked().text)[0]
+
+    invitation = story.links.read(token, story.firm.now())
+
+    desk = story.app.engine.desks[story.account]
+    assert (invitation.language, invitation.brand) == (desk.language(story.ticket), story.ticket.brand)
+    assert invitation.language
+
+
+def test_after_a_day_an_answer_stands(tell: Tell) -> None:
+    story = tell("newer", BY_LINK)
+    story.begin()
+    token = LINK.findall(story.until_asked().text)[0]
+    story.answer("good")
+    ended = story.case
+    story.runs(2, DAY)
+
+    assert not story.answer_ours(token, "bad")
+    story.later(2 * MINUTE)
+    assert story.case == ended
+
+
+def test_an_answer_changed_while_it_is_followed_is_followed_again(tell: Tell) -> None:
+    story = tell("newer", BY_LINK)
+    story.begin()
+    token = LINK.findall(story.until_asked().text)[0]
+    store = story.app.store
+    story.answer_ours(token, "good")
+    (read,) = store.answers(story.account, story.firm.now(), 10)
+    story.answer_ours(token, "bad")
+
+    store.finish_answer(read)
+
+    assert len(store.answers(story.account, story.firm.now(), 10)) == 1
+
+
+def test_an_answer_that_was_followed_twice_counts_once(tell: Tell) -> None:
+    story = tell("newer", BY_LINK)
+    story.begin()
+    token = LINK.findall(story.until_asked().text)[0]
+    story.answer("bad", "Still not")
+    before = story.case
+    kept = story.app.store.answer(story.account, f"{before.case_id}:1")
+    assert kept is not None and kept.raw is not None
+
+    story.app.store.put_answer(story.account, f"{before.case_id}:1", before.case_id, kept.raw, story.firm.now())
+    story.later(2 * MINUTE)
+
+    assert (story.case, len(answers_on(story))) == (before, 1)
+    assert story.answer_ours(token, "bad", "Still not")
 
 
 @pytest.mark.parametrize("value", [0, 6, -1])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from bridge import by_hand
 from bridge.model import Outcome
-from connectors.sandbox.company import company
 from tests.bridge.stories import BOTH, DAY, MINUTE, MONDAY, own_fields, story_in, told_in
+from tests.in_process import company
 
 NO_CHECK_IN = ("    check_in: {after: 1d}       # a task for the owner: does the fix hold?\n", "")
 ASKED = "What went wrong? Please add one of these tags, so that we learn from it: cause-slow, cause-wrong"

@@ -12,6 +12,7 @@ from bridge.app import App
 from bridge.model import Case, EffectKind, EffectState, Outcome, Stage
 from connectors.sandbox.company import Company, company
 from connectors.sandbox.world import Fault
+from tests.in_process import migrated
 
 MONDAY = datetime(2026, 3, 9, 9, 0, tzinfo=UTC)  # 10:00 in Berlin
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -20,6 +21,7 @@ BOTH = pytest.mark.parametrize("account", ["acme", "shop"])
 
 @pytest.fixture
 def firm(tmp_path: Path) -> Iterator[Company]:
+    (tmp_path / "bridge.db").write_bytes(migrated())
     with company(MONDAY, tmp_path) as found:
         yield found
 

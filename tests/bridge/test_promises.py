@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bridge import by_hand
 from bridge.model import Outcome
-from connectors.sandbox.company import company
 from tests.bridge.stories import BOTH, DAY, HOUR, MINUTE, MONDAY, Story, own_fields, story_in, told_in
+from tests.in_process import company
 
 TEN_DAYS = ("survey:\n      after: 2d", "survey:\n      after: 10d")  # so that the case lives longer than its promise
 TUESDAY_ENDS = datetime(2026, 3, 10, 23, 0, tzinfo=UTC)  # midnight in Berlin

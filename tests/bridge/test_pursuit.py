@@ -10,7 +10,8 @@ import pytest
 
 from bridge.app import App
 from bridge.model import Case, Outcome, Stage
-from connectors.sandbox.company import Company, company
+from connectors.sandbox.company import Company
+from tests.in_process import company
 
 MONDAY = datetime(2026, 3, 9, 8, 0, tzinfo=UTC)  # 09:00 in Berlin; the ticket below is rated at 10:00
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, get_args
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 
 from bridge.model import (
     Activity,
-    Agent,
     Case,
     Category,
     Change,
@@ -32,19 +30,16 @@ from bridge.model import (
     Verdict,
 )
 from bridge.owner import Staff
-from bridge.pursuit import is_news
 from bridge.recovery import (
     PRIORITIES,
     TRANSITIONS,
     DeadlinePassed,
     EffectFailed,
-    OwnerGone,
     PeopleActed,
     RatedAgain,
     Signal,
     Situation,
     advance,
-    is_closing,
     open_case,
     settle,
 )
@@ -646,12 +641,8 @@ def test_a_follow_up_is_at_least_as_urgent_as_the_ticket_it_continues(has: str, 
     assert (change.priority, change.assignee_id) == (given, ANA)
 
 
-# ------------------------------------------------------------------ whatever happens
+# ------------------------------------------------------------------ whatever was decided (and see test_case_machine.py)
 AGENTS = st.sampled_from([None, *STAFF])
-CATEGORIES = st.sampled_from(Category)
-WORDS = st.sampled_from([None, "Nobody helped", "{{ticket.id}} {x} {%", "a\n\nb", ""])
-FAILURES = (Verdict.BAD_ASSIGNEE, Verdict.LOCKED, Verdict.GONE)
-MOST_STEPS = 8
 
 
 @st.composite
@@ -664,125 +655,6 @@ def tickets(draw: st.DrawFn, ticket_id: str = "7") -> Ticket:
         priority=draw(st.sampled_from([None, *PRIORITIES])),
         subject=draw(st.sampled_from(["My order", "{{x}}"])),
     )
-
-
-@st.composite
-def ratings(draw: st.DrawFn, first: bool = False) -> Rating:
-    number = 1 if first else draw(st.integers(1, 3))
-    return rating(
-        rating_id=f"r{number}",
-        ticket_id=str(6 + number),
-        category=draw(CATEGORIES),
-        value=draw(st.integers(1, 5)),
-        comment=draw(WORDS),
-        reason=draw(st.sampled_from([None, "Too {{slow}}"])),
-        assignee_id=draw(AGENTS),
-        updated_at=NOW + draw(st.integers(0, 2)) * MINUTE,
-    )
-
-
-@st.composite
-def staffs(draw: st.DrawFn, now: Any) -> Staff:
-    why = st.sampled_from([None, None, "suspended"])
-    agents: dict[str, Agent] = {key: replace(found, unusable=draw(why)) for key, found in STAFF.items()}
-    gone = draw(st.sets(st.sampled_from(sorted(STAFF)), max_size=2))
-    left = {key: found for key, found in agents.items() if key not in gone}
-    load = draw(st.dictionaries(st.sampled_from(sorted(STAFF)), st.integers(0, 6), max_size=3))
-    return staff(replace(directory(), agents=left), RULES, now=now, load=load)
-
-
-class Walk:
-    """A case on its way through random signals, with what the store holds about it."""
-
-    def __init__(self, data: st.DataObject) -> None:
-        self.draw, self.now = data.draw, NOW
-        self.effects: list[Effect] = []
-        self.failed: set[str] = set()
-        name = self.draw(st.sampled_from([one.name for one in RULES.rules]))
-        first, original = self.draw(ratings(first=True)), self.draw(AGENTS)
-        self.take(open_case(first, rule(name, RULES), original, "customer", self.situation("7")), version=1)
-
-    def situation(self, ticket_id: str) -> Situation:
-        names = (f"n{len(self.effects)}.{place}" for place in itertools.count())
-        return situation(self.draw(tickets(ticket_id)), self.draw(staffs(self.now)), new_id=lambda: next(names))
-
-    def go(self) -> None:
-        self.now += timedelta(minutes=self.draw(st.sampled_from([0, 20, 300, 3_000, 9_000])))
-        if any(one.kind is EffectKind.FOLLOW_UP for one in self.effects) and self.draw(st.booleans()):
-            self.case = replace(self.case, work_ticket_id="70")
-        kinds = [self.rated_again, self.deadline, self.failure]
-        if self.case.stage is not Stage.UNCONFIRMED:  # before that nobody is watched
-            kinds += [self.people, self.owner_gone]
-        signal = self.draw(st.sampled_from(kinds))()
-        if signal is None:
-            return
-        on = signal.effect.ticket_id if isinstance(signal, EffectFailed) else self.case.carrier_id
-        self.take(advance(self.case, signal, self.situation(on)), version=self.case.version + 1)
-
-    def rated_again(self) -> Signal | None:
-        again = self.draw(ratings())
-        if any(one.step == f"join:{again.rating_id}:{again.version}" for one in self.effects):
-            return None  # the store shows each version of a rating once
-        return RatedAgain(again, self.draw(st.sampled_from([None, *RULES.rules])))
-
-    def deadline(self) -> Signal:
-        return DeadlinePassed(self.draw(st.one_of(st.none(), ratings(first=True))))
-
-    def people(self) -> Signal | None:
-        kinds = self.draw(st.lists(st.sampled_from(DeedKind), max_size=3))
-        deeds = tuple(Deed(kind, self.now, self.draw(AGENTS)) for kind in kinds)
-        activity = Activity(self.draw(tickets(self.case.carrier_id)), deeds)
-        return PeopleActed(activity) if is_news(self.case, activity, rules()) else None
-
-    def owner_gone(self) -> Signal | None:
-        owner = self.case.assignee_id
-        if owner is None or any(one.step.split(":")[:2] == ["owner_gone", owner] for one in self.effects):
-            return None  # the engine says it once
-        return OwnerGone("has left")
-
-    def failure(self) -> Signal | None:
-        """Let an effect fail, for the first time: what comes of it is another one, of the next generation."""
-        failing = [e for e in self.effects if e.kind is not EffectKind.ALERT and e.effect_id not in self.failed]
-        if not failing:
-            return None
-        effect = self.draw(st.sampled_from(failing))
-        self.failed.add(effect.effect_id)
-        return EffectFailed(effect, self.draw(st.sampled_from(FAILURES)), "422")
-
-    def take(self, decision: Decision, *, version: int) -> None:
-        case = self.case = case_of(decision)
-        assert (case.stage is Stage.ENDED) == (case.outcome is not None) == (case.due_at is None)
-        assert case.version == version
-        assert (bool(decision.audit.reason), decision.audit.case_id) == (True, case.case_id)
-        if case.is_open:
-            assert case.next_step
-            assert case.assignee_id or case.group_id
-        else:
-            assert all(is_closing(effect.step) for effect in decision.effects)
-        for effect in decision.effects:
-            self.check(case, effect)
-        self.effects += decision.effects
-        known = [(one.step, one.generation, one.kind) for one in self.effects]
-        assert len(known) == len(set(known))
-
-    def check(self, case: Case, effect: Effect) -> None:
-        change = effect.change
-        assert (effect.case_id, effect.account, effect.ticket_id) == (case.case_id, case.account, case.carrier_id)
-        assert "{{" not in (change.note or "") + (effect.text or "")
-        assert not (change.unassign and change.assignee_id)
-        if effect.kind is EffectKind.FOLLOW_UP:
-            assert change.note
-            assert "sr_reopened" not in change.add_tags
-            assert (change.assignee_id is None) == change.unassign
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.data())
-def test_whatever_happens_a_case_stays_sound(data: st.DataObject) -> None:
-    walk = Walk(data)
-    for _ in range(data.draw(st.integers(0, MOST_STEPS))):
-        if walk.case.is_open:
-            walk.go()
 
 
 @st.composite

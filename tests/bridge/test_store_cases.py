@@ -289,6 +289,14 @@ def test_due_cases_begin_with_the_most_overdue(store: Store) -> None:
     assert [case.case_id for case in store.due_cases("acme", NOW, 9)] == ["k2", "k1"]
 
 
+def test_the_next_due_time_is_that_of_the_first_case_that_waits_for_no_write(store: Store) -> None:
+    assert store.next_due_at("acme") is None
+    store.save(decision(replace(CASE, due_at=NOW), EFFECT))
+    store.save(decision(other(3, due_at=NOW + HOUR)))
+
+    assert store.next_due_at("acme") == NOW + HOUR
+
+
 def test_a_case_that_waits_for_an_effect_is_not_due(store: Store) -> None:
     store.save(decision(replace(CASE, due_at=NOW), EFFECT))
 

@@ -292,6 +292,26 @@ def test_a_failed_hint_waits_for_its_time(store: Store) -> None:
     assert [hint.tries for hint in store.hints("acme", NOW + DAY, 10)] == [1]
 
 
+def test_many_deliveries_are_kept_together_each_once(store: Store) -> None:
+    store.add_hint("acme", "d1", "7", NOW)
+
+    came = [("acme", "d1", "7"), ("acme", "d2", "8"), ("shop", "d2", "8"), ("acme", "d2", "8")]
+
+    assert store.add_hints(came, NOW) == [False, True, True, False]
+    assert [hint.ticket_id for hint in store.hints("acme", NOW, 10)] == ["7", "8"]
+    assert store.hints("acme", NOW, 10)[1].received_at == NOW
+
+
+def test_bad_ratings_that_only_polls_found_are_told_from_the_others(store: Store) -> None:
+    see(store, RATING)
+    last = store.last_row()
+    see(store, replace(RATING, rating_id="32", ticket_id="8"), source="hint")
+    see(store, replace(RATING, rating_id="33", ticket_id="9", category=Category.GOOD))
+    see(store, replace(RATING, rating_id="34", ticket_id="10"))
+
+    assert store.bad_from_polls(last) == [("acme", "10")]
+
+
 # ------------------------------------------------------------------ customers
 def test_a_customer_is_known_by_the_key_of_the_requester(store: Store) -> None:
     store.link_customers("acme", {"500": "k1"})

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bridge.survey_link import BadLinkError, Invitation, SurveyLinks
+from bridge.survey_link import BadLinkError, ExpiredLinkError, Invitation, SurveyLinks
 
 NOW = datetime(2026, 3, 9, 9, 0, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -23,6 +23,29 @@ def test_a_link_leads_to_the_page_and_says_whose_answer_it_is() -> None:
 
     assert link.startswith("https://recovery.example.com/survey/")
     assert LINKS.read(token(), NOW) == INVITATION
+
+
+@pytest.mark.parametrize(
+    ("language", "brand"), [("de-AT", "Acme"), (None, "\u30a2\u30af\u30e1"), ("ar", None), (None, None)]
+)
+def test_a_link_says_how_its_page_is_to_look(language: str | None, brand: str | None) -> None:
+    invitation = Invitation("c0ffee42", 1, NOW + WEEK, language, brand)
+
+    assert LINKS.read(token(invitation), NOW) == invitation
+
+
+def test_a_link_stays_short_whatever_the_brand_is_called() -> None:
+    longest = Invitation("c0ffee42", 1, NOW + WEEK, "pt-br", "".join(map(chr, range(0x4E00, 0x4E00 + 255))))
+
+    assert len(LINKS.link(longest)) < 600
+
+
+def test_a_link_that_has_expired_is_told_apart_from_one_that_was_altered() -> None:
+    with pytest.raises(ExpiredLinkError):
+        LINKS.read(token(), NOW + 2 * WEEK)
+    with pytest.raises(BadLinkError) as altered:
+        LINKS.read(f"{token()}x", NOW + 2 * WEEK)
+    assert not isinstance(altered.value, ExpiredLinkError)
 
 
 @pytest.mark.parametrize("attempt", [1, 2])

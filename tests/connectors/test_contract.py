@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -763,6 +764,77 @@ def test_a_solved_ticket_can_be_continued_by_a_follow_up_too(ready: Office) -> N
     work = write_to(ready.read(ready.solved()), wanted, kind=EffectKind.FOLLOW_UP)
 
     assert made(ready, work).verdict is Verdict.APPLIED
+
+
+# ------------------------------------------------------------------ what our writes left
+def copied(office: Office, ticket_id: str, words: str) -> None:
+    """Ben writes a private note with these words."""
+    if office.name == "freshdesk":
+        office.desk.private_note(ticket_id, office.ben, words)
+    else:
+        office.desk.edit(ticket_id, by=office.ben, comment={"body": words, "public": False})
+
+
+def test_a_ticket_that_was_never_written_to_bears_no_marks(ready: Office) -> None:
+    found = ready.connector.marks(ready.read(ready.solved(tags=["parcel"])))
+
+    assert (found.notes, found.arrived, +Counter(found.asked), found.merged_into) == ({}, frozenset(), {}, None)
+
+
+def test_each_note_is_found_by_its_mark_with_who_wrote_it(ready: Office) -> None:
+    ticket_id = ready.solved()
+    for effect_id in ("e1", "e2"):
+        verdicts(ready, write_to(ready.read(ticket_id), change(ready), effect_id=effect_id))
+        ready.wait(MINUTE)
+    copied(ready, ticket_id, "As I was told: Call Mia. ref sr-e1")
+
+    found = ready.connector.marks(ready.read(ticket_id))
+
+    own = ready.connector.directory().own_id
+    assert {marker: sorted(map(str, who)) for marker, who in found.notes.items()} == {
+        "sr-e1": sorted([str(own), ready.ben]),
+        "sr-e2": [own],
+    }
+
+
+def test_marks_are_read_with_few_calls_and_change_nothing(ready: Office) -> None:
+    ticket = ready.read(ready.solved())
+    asked, written = len(ready.desk.requests), ready.writes()
+
+    ready.connector.marks(ticket)
+
+    assert (len(ready.desk.requests) - asked, ready.writes()) == (1, written)
+
+
+def test_a_locked_ticket_shows_its_marks(ready: Office) -> None:
+    ticket_id = ready.solved()
+    verdicts(ready, write_to(ready.read(ticket_id), change(ready)))
+    speaker(ready.name).lock(ready.desk, ticket_id)
+
+    assert list(ready.connector.marks(ready.read(ticket_id)).notes) == ["sr-e1"]
+
+
+def test_a_repeat_is_known_by_its_note_though_a_later_write_took_its_mark_off(ready: Office) -> None:
+    ticket_id = ready.solved()
+    for effect_id in ("e1", "e2"):
+        verdicts(ready, write_to(ready.read(ticket_id), change(ready), effect_id=effect_id))
+        ready.wait(HOUR)
+
+    again = write_to(ready.read(ticket_id), change(ready), repeat=True)
+
+    assert verdicts(ready, again) == {"e1": Verdict.ADOPTED}
+    assert len(ready.notes(ticket_id)) == 2
+
+
+def test_the_tickets_that_an_effect_made_are_found(ready: Office) -> None:
+    _, work = follow_up(ready)
+    before = list(ready.connector.continuations(work.effect, work.ticket))
+
+    new = made(ready, work).ticket_id
+
+    assert (before, list(ready.connector.continuations(work.effect, work.ticket))) == ([], [new])
+    other = replace(work.effect, effect_id="e9")
+    assert list(ready.connector.continuations(other, work.ticket)) == []
 
 
 # ------------------------------------------------------------------ setup and doctor

@@ -354,7 +354,9 @@ def test_a_disabled_survey_means_legacy(memory, http):
 
 def test_a_first_poll_of_surveys_reads_the_window_and_the_next_follows_changed_tickets(memory, new_csat):
     new_csat.get(f"{API}/guide/survey_responses", json=responses_page(answered()))
-    new_csat.get(f"{API}/incremental/tickets/cursor", json=export_page(ticket_json(7)))
+    new_csat.get(
+        f"{API}/incremental/tickets/cursor", json=export_page(ticket_json(7, updated_at="2026-11-11T10:15:00Z"))
+    )
     [first] = connected(memory).new_ratings(None)
 
     [page] = connected(memory).new_ratings(first.cursor)

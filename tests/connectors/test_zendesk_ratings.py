@@ -204,13 +204,18 @@ def test_a_survey_response_that_cannot_be_read_says_why(row, error):
     assert str(caught.value) == error
 
 
-def test_a_response_gets_its_holder_from_the_ticket():
+def test_a_response_gets_its_holder_from_a_ticket_that_only_the_rating_has_changed():
+    rating = survey_rating(answered(), FIVE)
+    ticket = {"assignee_id": 80, "group_id": None, "updated_at": "2026-11-11T10:15:01Z"}
+
+    assert holder_added(rating, ticket) == replace(rating, assignee_id="80", group_id=None)
+    assert holder_added(rating, None) is rating
+
+
+def test_somebody_may_have_taken_a_ticket_that_changed_after_its_rating():
     rating = survey_rating(answered(), FIVE)
 
-    held = holder_added(rating, {"assignee_id": 80, "group_id": None})
-
-    assert held == replace(rating, assignee_id="80", group_id=None)
-    assert holder_added(rating, None) is rating
+    assert holder_added(rating, {"assignee_id": 80, "group_id": None, "updated_at": "2026-11-11T11:00:00Z"}) is rating
 
 
 def test_surveys_tell_their_scales_and_the_words_of_their_reasons():

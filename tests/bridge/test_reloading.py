@@ -1,0 +1,126 @@
+"""A rules.yaml that is edited while the bridge runs: what works is swapped in, what does not changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.reloading import REFUSED, LivingApp
+from connectors.sandbox.company import company
+from tests.bridge.stories import MONDAY
+
+QUIETER = ("tickets_per_hour: 50", "tickets_per_hour: 7")
+TESTS = """
+version: 1
+now: 2026-03-09 10:00
+agents: {ana: {group: Care}}
+ticket: {rating: bad, comment: Still broken, original_agent: ana}
+tests:
+  - {name: Low, expect: {assign: ana}}
+"""
+
+
+class Edited:
+    """A living app, and its file in an admin's editor."""
+
+    def __init__(self, path: Path, living: LivingApp) -> None:
+        self.path, self.living = path, living
+
+    def edit(self, old: str, new: str) -> bool:
+        text = self.path.read_text(encoding="utf-8")
+        assert old in text
+        self.path.write_text(text.replace(old, new, 1), encoding="utf-8")
+        return self.living.refresh()
+
+    @property
+    def limit(self) -> int | None:
+        return self.living.app.rules.limits.tickets_per_hour
+
+    @property
+    def refused(self) -> str:
+        return str(self.living.app.store.account_state("acme").get(REFUSED, ""))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[Edited]:
+    with company(MONDAY, tmp_path / "state") as firm:
+        path = tmp_path / "rules.yaml"
+        path.write_text(firm.rules().text, encoding="utf-8")
+        with LivingApp(path, firm.bridge) as living:
+            yield Edited(path, living)
+
+
+def test_a_file_that_nobody_touched_is_left_alone(file: Edited) -> None:
+    before = file.living.app
+
+    assert file.living.refresh() is False
+    assert file.living.app is before
+
+
+def test_an_edit_that_works_is_in_charge_at_once(file: Edited) -> None:
+    assert file.edit(*QUIETER) is True
+
+    assert (file.limit, file.refused) == (7, "")
+    file.living.app.run()
+    assert file.living.app.failures == {}
+
+
+def test_an_edit_that_does_not_work_leaves_the_old_rules_in_charge_and_says_so(
+    file: Edited, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert file.edit("tickets_per_hour: 50", "tickets_per_our: 7") is False
+
+    assert file.limit == 50
+    assert 'did you mean "tickets_per_hour"?' in file.refused
+    assert "is not used; the rules of before decide on" in caplog.text
+
+
+def test_what_does_not_work_is_said_once(file: Edited, caplog: pytest.LogCaptureFixture) -> None:
+    file.edit("tickets_per_hour: 50", "tickets_per_our: 7")
+    caplog.clear()
+
+    file.living.refresh()
+
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("limit", ["tickets_per_hour: 50", "tickets_per_hour: 7"])
+def test_once_it_is_mended_nothing_is_refused_any_more(file: Edited, limit: str) -> None:
+    file.edit("tickets_per_hour: 50", "tickets_per_our: 7")
+
+    file.edit("tickets_per_our: 7", limit)
+
+    assert (f"tickets_per_hour: {file.limit}", file.refused) == (limit, "")
+
+
+def test_rules_that_fail_their_tests_are_refused(file: Edited) -> None:
+    file.path.with_name("rules_test.yaml").write_text(TESTS, encoding="utf-8")
+
+    file.edit(*QUIETER)
+
+    assert file.limit == 50
+    assert "no test reaches" in file.refused
+
+
+def test_a_file_that_is_gone_changes_nothing(file: Edited) -> None:
+    file.path.unlink()
+
+    assert file.living.refresh() is False
+    assert "no such file" in file.refused
+
+
+def test_an_account_without_credentials_changes_nothing(file: Edited) -> None:
+    file.edit("  acme: {", "  new: {connector: zendesk, url: http://127.0.0.1:1}\n  acme: {")
+
+    assert set(file.living.app.accounts) == {"acme", "shop"}
+    assert "BRIDGE_NEW" in file.refused
+
+
+def test_a_group_that_the_helpdesk_does_not_have_changes_nothing(file: Edited) -> None:
+    file.edit("group: Team Leads", "group: Team Leeds")
+
+    assert 'did you mean "Team Leads"?' in file.refused
+    file.living.app.run()
+    assert file.living.app.failures == {}

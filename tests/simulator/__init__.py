@@ -1,0 +1,5 @@
+"""A deterministic simulator: the whole program under seeded crashes, pauses, lost answers and busy people."""
+
+from tests.simulator.scenario import Verdict, simulate
+
+__all__ = ["Verdict", "simulate"]
