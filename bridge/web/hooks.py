@@ -1,0 +1,175 @@
+"""`POST /hooks/{account}`: a webhook is a hint that a ticket should be looked at now.
+
+Verified by its connector (`connectors/NAME/hooks.py`), stored, then acknowledged; the ticket and its rating are read
+through the API by the engine. Whoever is refused learns nothing, the log one line without what came.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bridge import settings
+from bridge.errors import BridgeError, SettingsError
+from bridge.rules import Rules
+from bridge.web.counts import Counts
+from bridge.web.keeping import Keeper
+
+log = logging.getLogger(__name__)
+
+DEEPEST = 20  # levels of JSON
+STATUS = {  # by outcome; a stranger cannot tell why, nor which accounts there are
+    "kept": 200, "known": 200, "no_ticket": 200,
+    "unknown_account": 401, "unsigned": 401, "forged": 401, "stale": 401, "replayed": 401,
+    "content_type": 415, "not_json": 400, "too_deep": 400, "not_stored": 503,
+}  # fmt: skip
+QUIET = ("kept", "known", "not_stored")  # outcomes that are said elsewhere, or need no word
+
+
+class Vendor(Protocol):
+    """What a helpdesk's `hooks` module offers; headers come by lower-case name."""
+
+    SIGNS_ATTEMPTS: bool  # True if each attempt is signed anew, so that one seen before is a replay
+
+    def why_weak(self, secret: str) -> str | None:
+        """Return why a secret must not be used."""
+
+    def why_refused(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime) -> str | None:
+        """Return why a delivery is not believed: `unsigned`, `forged` or `stale`."""
+
+    def delivery_key(self, headers: Mapping[str, str], body: bytes, now: datetime) -> str:
+        """Return what a delivery is known by."""
+
+    def ticket_of(self, payload: Any) -> str | None:
+        """Return the ticket that a delivery is about."""
+
+
+@dataclass(frozen=True)
+class Door:
+    """How the webhooks of one account are verified. Several secrets are active while one takes another's place."""
+
+    vendor: Vendor
+    secrets: Sequence[str]
+
+
+def doors_of(rules: Rules, env: settings.Environment) -> dict[str, Door]:
+    """Return the accounts that take webhooks: those whose secret is set and whose helpdesk sends any.
+
+    BRIDGE_<ACCOUNT>_WEBHOOK_SECRET holds one secret, or several between commas or on lines of their own. Raises
+    SettingsError for one that must not be used.
+    """
+    doors = {}
+    for name, account in rules.accounts.items():
+        secret = settings.secret(env, name, "webhook_secret")
+        vendor = _vendor(account.connector)
+        if secret is None or vendor is None:
+            continue
+        active = [one for one in re.split(r"[\s,]+", secret.reveal()) if one]
+        for one in active:
+            if why := vendor.why_weak(one):
+                raise SettingsError(f"{settings.variable(name, 'webhook_secret')}: cannot be used: {why}")
+        doors[name] = Door(vendor, active)
+    return doors
+
+
+def _vendor(connector: str) -> Vendor | None:
+    name = f"connectors.{connector}.hooks"
+    try:
+        module: Any = importlib.import_module(name)
+    except ModuleNotFoundError as exc:
+        if exc.name not in (name, f"connectors.{connector}"):
+            raise
+        return None
+    vendor: Vendor = module
+    return vendor
+
+
+class Hooks:
+    """Takes webhooks in. *doors* may be replaced while it works."""
+
+    def __init__(self, doors: Mapping[str, Door], keeper: Keeper, counts: Counts, now: Callable[[], datetime]) -> None:
+        self.doors = doors
+        self._keeper, self._counts, self._now = keeper, counts, now
+
+    def routes(self) -> list[Route]:
+        """Return where webhooks come in."""
+        return [Route("/hooks/{account}", self.receive, methods=["POST"])]
+
+    async def receive(self, request: Request) -> Response:
+        """Answer one delivery: 200 once it is stored, 503 if it cannot be, 4xx for whatever is not a genuine one."""
+        account = request.path_params["account"]
+        door = self.doors.get(account)
+        outcome = await self._take(request, account, door)
+        known = {"account": account} if door else {}
+        self._counts.add("webhooks_total", outcome=outcome, **known)
+        status = STATUS[outcome]
+        if outcome not in QUIET and not request.scope.get("refused_often"):
+            log.warning("webhook answered %d: %s", status, outcome, extra=known)
+        return Response(status_code=status, headers={"Retry-After": "30"} if status == 503 else None)
+
+    async def _take(self, request: Request, account: str, door: Door | None) -> str:
+        """Verify, store, and return the outcome."""
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            return "content_type"
+        if door is None:
+            return "unknown_account"
+        body, now = await request.body(), self._now()
+        if why := door.vendor.why_refused(request.headers, body, door.secrets, now):
+            return why
+        try:
+            ticket_id = door.vendor.ticket_of(_parsed(body))
+        except _Unusable as exc:
+            return str(exc)
+        if ticket_id is None:
+            return "no_ticket"  # a test, or an event of something else: genuine, so the vendor need not try again
+        key = door.vendor.delivery_key(request.headers, body, now)
+        return await self._keep(account, key, ticket_id, "replayed" if door.vendor.SIGNS_ATTEMPTS else "known")
+
+    async def _keep(self, account: str, key: str, ticket_id: str, if_known: str) -> str:
+        try:
+            is_new = await self._keeper.keep(account, key, ticket_id)
+        except BridgeError as exc:
+            log.error("a webhook could not be stored: %s", exc, extra={"account": account})
+            return "not_stored"
+        return "kept" if is_new else if_known
+
+
+class _Unusable(Exception):
+    """A body that is not JSON as we take it; the message is the outcome."""
+
+
+def _parsed(body: bytes) -> Any:
+    """Return the JSON value. Raises _Unusable."""
+    try:
+        payload = json.loads(body)
+    except RecursionError:
+        raise _Unusable("too_deep") from None
+    except ValueError:
+        raise _Unusable("not_json") from None
+    if not _is_flat(payload):
+        raise _Unusable("too_deep")
+    return payload
+
+
+def _is_flat(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return True
+    return False

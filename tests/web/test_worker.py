@@ -1,0 +1,132 @@
+"""The work behind the server: hints are followed at once, polls go on, and what no webhook told of is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bridge.app import App
+from bridge.model import Case
+from bridge.reloading import LivingApp
+from bridge.status import account_status, status_text
+from bridge.web.counts import Counts
+from bridge.web.service import Bell, Worker
+from connectors.sandbox.company import Company
+from connectors.sandbox.world import Fault
+from tests.bridge.stories import BOTH, MINUTE, MONDAY, WHOLE_SHARE
+from tests.in_process import company
+
+NOTHING = timedelta()
+CALLS = {"acme": 4, "shop": 4}  # two readings and a write or two; the old ratings of Zendesk cost one more
+
+
+class Service:
+    """A company, and the worker of its server."""
+
+    def __init__(self, firm: Company, living: LivingApp) -> None:
+        self.firm, self.living, self.bell, self.counts = firm, living, Bell(), Counts()
+        self.stops: Iterator[bool] = iter(())
+        self.worker = Worker(
+            living, self.bell, self.counts, every=MINUTE, stopping=lambda: next(self.stops, False),
+            hooked=lambda account: account == "acme",
+        )  # fmt: skip
+        self.worker.reconcile()
+
+    @property
+    def app(self) -> App:
+        return self.living.app
+
+    def rated(self, account: str, customer: str = "Mia Maier") -> str:
+        ticket_id = self.firm.solved_ticket(account, "Ana", customer)
+        self.firm.desks[account].rate(ticket_id, "bad", "Nobody helped me")
+        self.firm.pass_time(timedelta(seconds=5))
+        return ticket_id
+
+    def hint(self, account: str, ticket_id: str) -> None:
+        """A webhook was stored."""
+        self.app.store.add_hint(account, f"delivery {ticket_id}", ticket_id, self.firm.now())
+        self.bell.ring(account, ticket_id)
+        self.worker.listen(NOTHING)
+        self.worker.follow()
+
+    def notes(self, ticket_id: str) -> int:
+        return sum(e.what == "private_note" and e.ticket_id == ticket_id for e in self.firm.world.ledger)
+
+    def case(self, account: str, ticket_id: str) -> Case | None:
+        return self.app.store.open_case_on(account, ticket_id)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    with company(MONDAY, tmp_path) as firm:
+        path = tmp_path / "rules.yaml"
+        path.write_text(firm.rules().text.replace(*WHOLE_SHARE), encoding="utf-8")
+        with LivingApp(path, firm.bridge) as living:
+            yield Service(firm, living)
+
+
+@BOTH
+def test_a_hint_is_followed_between_two_polls_with_few_calls(service: Service, account: str) -> None:
+    first, ticket_id = service.rated(account, "Cora First"), service.rated(account)
+    service.hint(account, first)  # reads who works there
+    before = len(service.firm.desks[account].requests)
+
+    service.hint(account, ticket_id)
+
+    assert service.notes(ticket_id) == 1
+    assert len(service.firm.desks[account].requests) - before <= CALLS[account]
+
+
+def test_what_falls_due_between_two_polls_is_done_when_it_is_due(service: Service) -> None:
+    ticket_id = service.rated("acme")
+    service.hint("acme", ticket_id)
+    due_at = service.case("acme", ticket_id).due_at
+
+    assert service.app.store.next_due_at("acme") == due_at
+    assert service.app.follow("acme") == due_at
+
+
+def test_an_account_that_cannot_be_reached_is_left_to_the_next_poll(service: Service) -> None:
+    ticket_id = service.rated("acme")
+    service.firm.zendesk.faults.append(Fault("status", status=403, times=99))
+    service.hint("acme", ticket_id)
+    asked = len(service.firm.zendesk.requests)
+
+    service.bell.ring("acme", ticket_id)
+    service.worker.listen(NOTHING)
+    service.worker.follow()
+
+    assert len(service.firm.zendesk.requests) == asked
+    service.firm.zendesk.faults.clear()
+    service.worker.reconcile()
+    assert service.notes(ticket_id) == 1
+
+
+def test_bad_ratings_of_which_no_webhook_told_are_counted_once(service: Service) -> None:
+    told, untold = service.rated("acme", "Cora Told"), service.rated("acme", "Cora Untold")
+    service.hint("acme", told)
+    service.rated("shop")  # sends no webhooks
+    service.worker.reconcile()
+    for _ in range(2):
+        service.firm.pass_time(11 * MINUTE)
+        service.worker.reconcile()
+
+    report = account_status(service.app.store, service.app.rules, "acme", service.firm.now())
+    assert (report.missed_by_webhooks, service.notes(untold)) == (1, 1)
+    assert "found only by polling, no webhook told: 1 bad rating" in status_text([report], service.firm.now())
+    assert service.counts.get("ratings_missed_by_webhooks_total", account="acme") == 1
+
+
+def test_a_disk_that_is_full_does_not_end_the_service(service: Service) -> None:
+    for _ in range(9):
+        service.rated("acme")
+    with service.app.store._writing() as tx:
+        tx.exec_driver_sql("PRAGMA max_page_count = 1")  # no page more than there are
+    service.stops = iter((False, True, True))
+
+    service.worker.work()
+
+    assert service.counts.get("store_failures_total") == 1
