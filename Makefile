@@ -1,11 +1,12 @@
 # `make demo` and `make test` do all set-up themselves: they need Python 3.11 or newer, make and a package index.
 PYTHON ?= python3
 BIN := .venv/bin
+SEEDS ?= 100000
 
-.PHONY: help demo test lint types unit bench soak lock clean
+.PHONY: help demo test test-browser lint types unit bench soak lock clean
 
 help:            ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Recovery Bridge needs Python 3.11 or newer")'
@@ -35,12 +36,22 @@ types: .venv/dev
 unit: .venv/dev
 	$(BIN)/pytest --numprocesses 2
 
+test-browser: .venv/dev ## the pages in Chromium, with axe; installs playwright's Python part, not Chromium
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	BRIDGE_BROWSER=1 $(BIN)/pytest tests/browser
+
+soak: .venv/dev ## hours of seeds, killed processes and troubled disks; SEEDS=100000
+	$(BIN)/python -m tests.simulator.soak $(SEEDS)
+	$(BIN)/python -m tests.simulator.crashes --pairs
+	$(BIN)/pytest tests/bridge/test_case_machine.py tests/bridge/test_store_machine.py --hypothesis-profile soak
+	$(BIN)/python -m tests.soak
+
 bench: .venv/dev ## print the figures that the README quotes
 	$(BIN)/python -m tests.bench
 
 lock: .venv/bin/python ## pin the versions used in development anew
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --generate-hashes --no-header --no-emit-index-url --no-annotate --output-file requirements-dev.txt
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade --generate-hashes --no-header --no-emit-index-url --no-annotate --output-file requirements-dev.txt
 
 clean:           ## remove what make made
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
