@@ -125,7 +125,6 @@ class App:
             if account not in polled:
                 engine.poll(account, since)
                 polled.add(account)
-            engine.watch(account)
             self._work_off(account)
         except Throttled as exc:
             log.warning("%s", exc, extra={"account": account})
@@ -157,6 +156,7 @@ class App:
 
     def _work_off(self, account: str) -> None:
         engine = self.engine
+        engine.watch(account)  # before deadlines: who has answered must not be reminded, nor lose the case
         self._deliver(account)  # first, because a case that waits for a write holds up its next step
         while not engine.stopping() and engine.decide(account):  # before deadlines: an answer may be among it
             self._deliver(account)

@@ -71,13 +71,16 @@ class Asker:
         ends = calendar.after_quiet(self.now())
         return ends if ends > self.now() else None
 
-    def question(self, desk: Connector, claim: Claim, ticket: Ticket) -> tuple[SurveyText, Question]:
-        """Write the question, with its link where we bring it. Raises Refused where the helpdesk makes none."""
+    def question(
+        self, desk: Connector, claim: Claim, ticket: Ticket, survey: Survey | None
+    ) -> tuple[SurveyText, Question]:
+        """Write the question, with its link where we bring it. Raises Refused where the helpdesk makes none.
+
+        *survey* is that of the case's own playbook: a link must last as long as the case waits.
+        """
         case, way = claim.case, claim.effect.way
         language = desk.language(ticket)
         words = self.rules.survey_text(ticket.brand, language) or BUILT_IN
-        playbook = self.rules.playbooks.get(case.playbook)
-        survey = playbook.survey if playbook else None
         until = answer_by(case if case.asked_at else replace(case, asked_at=self.now()), survey)
         adds_survey = way is SurveyWay.HELPDESK and not desk.asking().is_link
         if adds_survey:

@@ -131,7 +131,7 @@ class Report:
         days = f"{self.span.since.astimezone(zone):%Y-%m-%d} to {self.span.until.astimezone(zone):%Y-%m-%d}"
         head = f"{self.account}, {days}: {show.count(found.ratings, 'rating')}, {found.flagged} flagged"
         if not found.ratings:
-            return f"{head}; nothing of that time is stored, and without --offline it would be read"
+            return f"{head}; no rating of that time is stored; without --offline the helpdesk is asked"
         lines = [head, *self._by_rule(), *self._by_week(), *self._load(), *self._afterwards(), *self._differences()]
         return "\n".join(lines)
 

@@ -199,7 +199,8 @@ class Delivery:
             self._finish(claim, EffectState.SUPERSEDED, why)
             return None
         try:
-            return self.asker.question(desk, claim, ticket)
+            playbook = self.engine.briefing.rules_for(claim.case).playbooks.get(claim.case.playbook)
+            return self.asker.question(desk, claim, ticket, playbook.survey if playbook else None)
         except Refused as exc:
             self._finish(claim, EffectState.REFUSED, str(exc))
             return None

@@ -26,6 +26,7 @@ from bridge.errors import (
     BridgeError,
     HelpdeskError,
     NotFound,
+    Refused,
     StoreError,
 )
 from bridge.limits import NEVER, Brakes
@@ -44,7 +45,7 @@ from bridge.model import (
     Watched,
 )
 from bridge.pursuit import is_news
-from bridge.reading import BATCH, TRY_AGAIN_AFTER, Reading, batch_of, retry_in
+from bridge.reading import BATCH, TRY_AGAIN_AFTER, Reading, batch_of, is_of_the_account, retry_in
 from bridge.recovery import DeadlinePassed, OwnerGone, PeopleActed, Signal, advance, answer_changed
 from bridge.rules import Rules, facts_of
 from bridge.store import Hint, StaleCase, Store, StoredRating
@@ -197,9 +198,13 @@ class Engine:
         for hint in self.store.hints(desk.account, self.now(), BATCH):
             try:
                 ratings = desk.ratings_of(hint.ticket_id)
-            except NotFound as exc:
-                self.store.fail_hint(hint.hint_id, str(exc), self.now() + TRY_AGAIN_AFTER)
-                continue
+            except (HelpdeskError, BadRecord) as exc:  # put off, so that it does not stop what is behind it
+                if is_of_the_account(exc):
+                    raise
+                self.store.fail_hint(hint.hint_id, str(exc), self.now() + retry_in(hint.tries))
+                if isinstance(exc, Refused | BadRecord):
+                    continue
+                raise
             state = self.store.account_state(desk.account)
             self.store.add_ratings(
                 desk.account, ratings, source="hint", seen_at=self.now(), memory_before=_acts_from(state)
@@ -234,7 +239,11 @@ class Engine:
         if case.answer == said.answer:  # killed before it could say that it had followed this one
             return True
         situation = self.briefing.as_begun(case, self.situation(desk, ticket))
-        return self._advanced(case, answer_changed(case, said, situation))
+        decision = answer_changed(case, said, situation)
+        planned = self.store.steps_of([case.case_id])[case.case_id]
+        if any(effect.step in planned for effect in decision.effects):  # the same, where a rating stays the answer
+            return True
+        return self._advanced(case, decision)
 
     def _read_requests(self, desk: Connector, state: Mapping[str, str]) -> None:
         """Take tickets on which an agent asked for a recovery for new ratings, each once."""

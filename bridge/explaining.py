@@ -101,6 +101,23 @@ def latest(store: Store, account: str, outcome: str, zone: tzinfo) -> list[str]:
     ]
 
 
+def latest_json(store: Store, account: str, outcome: str) -> list[dict[str, Any]]:
+    """Return the last ratings of an outcome as JSON values, the newest first."""
+    return [
+        {
+            "account": account,
+            "ticket_id": row.rating.ticket_id,
+            "rating_id": row.rating.rating_id,
+            "category": str(row.rating.category),
+            "rated_at": show.moment(row.rating.rated_at),
+            "outcome": row.outcome,
+            "why": row.why,
+            "case_id": row.case_id,
+        }
+        for row in store.latest(account, outcome, MOST_RECENT)
+    ]
+
+
 @dataclass(frozen=True)
 class Supposed:
     """What the rules would do with a rating that nobody gave."""

@@ -1,7 +1,7 @@
 """Reloading rules.yaml in a process that stays: read, check, run its tests, and only then swap.
 
 What does not work leaves the rules of before in charge, and is said loudly: in the log, by `status`, and by an exit
-code. Cases that are open keep the playbook that they began with (see `Engine.rules_for`).
+code. Cases that are open keep the playbook that they began with (see `Briefing.rules_for`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from bridge.app import App
-from bridge.errors import BridgeError, RulesError
+from bridge.errors import BridgeError, RulesError, StoreError
 from bridge.rehearsal import play, read_script, tests_beside
 from bridge.rules import Rules, check, load, read
 
@@ -54,6 +54,7 @@ class LivingApp:
         rules = load(self._path)
         self.app = self._stack.enter_context(self._open(rules))
         self._looked_at = rules.text
+        self._tell("")  # what an earlier process refused is not what this one runs
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -73,6 +74,9 @@ class LivingApp:
             return False
         try:
             self._swap(read_working(self._path))
+        except StoreError:
+            self._looked_at = None  # no fault of the file: look again
+            raise
         except BridgeError as exc:
             log.error("%s was changed and is not used; the rules of before decide on: %s", self._path, exc)
             self._tell(str(exc).partition("\n")[0])

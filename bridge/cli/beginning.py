@@ -147,4 +147,6 @@ def _tell(rules_path: Path, tests_path: Path, answers: Answers) -> None:
     click.echo(f"{tests_path}: {len(played.results)} passed")
     secrets = {"zendesk": ("CLIENT_ID", "CLIENT_SECRET"), "freshdesk": ("API_KEY",)}
     wanted = [f"BRIDGE_{name.upper()}_{key}" for name, (kind, _) in answers.accounts.items() for key in secrets[kind]]
-    click.echo(f"next: set {', '.join(wanted)}, then: recovery-bridge doctor")
+    missing = [name for name in wanted if name not in os.environ and f"{name}_FILE" not in os.environ]
+    first = f"set {', '.join(missing)}, then: " if missing else ""
+    click.echo(f"next: {first}recovery-bridge doctor")

@@ -66,20 +66,26 @@ def explain(
         recovery-bridge explain --rating 1 --customer-tag vip --comment "Nobody called"
     """
     if sum(one is not None for one in (ticket, supposed["rating"], latest)) != 1:
-        raise click.UsageError("name a ticket, or suppose a rating with --rating, or an outcome with --latest")
+        raise click.UsageError(
+            "name a ticket, suppose a rating with --rating, or name an outcome with --latest: one of them"
+        )
     if latest is not None:
-        _list_latest(rules_path, account, latest)
+        _list_latest(rules_path, account, as_json, latest)
     elif ticket is None:
         _explain_supposed(rules_path, account, as_json, supposed)
     else:
         _explain_ticket(rules_path, account, as_json, ticket)
 
 
-def _list_latest(rules_path: Path, account: str | None, outcome: str) -> None:
-    from bridge.explaining import latest
+def _list_latest(rules_path: Path, account: str | None, as_json: bool, outcome: str) -> None:
+    from bridge.explaining import latest, latest_json
 
     with looking_at(rules_path, account) as (rules, store):
-        for name in [account] if account else rules.accounts:
+        names = [account] if account else list(rules.accounts)
+        if as_json:
+            print_json([row for name in names for row in latest_json(store, name, outcome)])
+            return
+        for name in names:
             click.echo("\n".join(latest(store, name, outcome, rules.settings.timezone)))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli.shell import cli, exit_with, json_option, load_rules, print_json, rules_option
+from bridge.errors import StoreError
 
 if TYPE_CHECKING:
     from bridge.rehearsal import Breakage, Played, Result, Script
@@ -51,7 +52,7 @@ def test(
     script = read_script(read(path), rules, str(path))
     played = play(script, rules, only)
     if junit:
-        junit.write_text(_junit(played, script.path), encoding="utf-8")
+        _write(junit, _junit(played, script.path))
     survivors = _unnoticed(script, rules, only) if mutate and played.passed else []
     if as_json:
         print_json(_as_json(played, survivors))
@@ -63,6 +64,13 @@ def test(
 
 
 # ------------------------------------------------------------------ what is printed
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise StoreError(f"{path}: cannot be written ({exc.strerror})") from exc
+
+
 def _show(played: Played, path: str) -> None:
     from bridge import show
 

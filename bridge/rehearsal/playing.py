@@ -88,13 +88,12 @@ def _perform(file: ScriptFile, rules: Rules, scene: Scene, variant: Variant | No
     now = in_utc(scene.now or file.now, rules.settings.timezone)
     entry = _over(_over(file.ticket, scene.ticket), variant)
     stage = Stage(rules, now, _people(file.agents, scene.agents), entry)
-    facts = stage.facts  # as they are when the rules look at them
     expect = variant.expect if variant else scene.expect
     failures = [*_at_first(expect, stage)] if expect else []
     for step in () if variant else scene.steps:
         failures += _take(step, stage, now)
     took = stage.verdict.rule.name if stage.verdict.rule else None
-    trace = tuple(rules.trace(facts)) if failures else ()
+    trace = tuple(rules.trace(stage.looked_at)) if failures else ()
     return Result(name, line, tuple(failures), trace, took)
 
 

@@ -93,6 +93,7 @@ class Stage:
         self._new_id = lambda: f"n{next(numbers)}"
         self.rating = self._first_rating()
         self.ticket = self._first_ticket()
+        self.looked_at = self.facts  # as the rules saw them, before anything was done
         self.verdict = self._open()
 
     # -------------------------------------------------------------- the beginning
@@ -144,9 +145,9 @@ class Stage:
         )
 
     def _open(self) -> Verdict:
-        verdict = self.rules.decide(self.facts)
+        verdict = self.rules.decide(self.looked_at)
         if isinstance(verdict.rule, Rule):
-            situation = replace(self._situation(), facts=self.facts)
+            situation = replace(self._situation(), facts=self.looked_at)
             self._play(open_case(self.rating, verdict.rule, self.rating.assignee_id, "customer", situation))
         return verdict
 

@@ -85,7 +85,9 @@ def read(path: str | Path) -> str:
         line = exc.object.count(b"\n", 0, exc.start) + 1
         raise RulesError([Problem(str(path), line, 1, "this line is not UTF-8; save the file as UTF-8")]) from exc
     except FileNotFoundError as exc:
-        raise RulesError([f"{path}: no such file; name it with --rules, or copy the shipped rules.yaml"]) from exc
+        raise RulesError(
+            [f"{path}: no such file; name it with --rules, or let `recovery-bridge init` write it"]
+        ) from exc
     except OSError as exc:
         raise RulesError([f"{path}: cannot be read: {exc.strerror}"]) from exc
 

@@ -272,6 +272,25 @@ def test_an_answer_that_was_followed_twice_counts_once(tell: Tell) -> None:
     assert story.answer_ours(token, "bad", "Still not")
 
 
+def test_a_changed_answer_that_was_followed_twice_beside_a_rating_counts_once(tell: Tell) -> None:
+    story = tell("newer", BY_LINK)
+    story.begin()
+    token = LINK.findall(story.until_asked().text)[0]
+    story.answer("bad")
+    story.desk.rate(story.ticket_id, "good", "Now it works")
+    story.later(10 * MINUTE)
+    story.answer_ours(token, "neutral", "On second thoughts")
+    story.later(2 * MINUTE)
+    before, name = story.case, f"{story.case.case_id}:1"
+    kept = story.app.store.answer(story.account, name)
+    assert kept is not None and kept.raw is not None
+
+    story.app.store.put_answer(story.account, name, before.case_id, kept.raw, story.firm.now())
+    story.later(2 * MINUTE)
+
+    assert (story.case, before.outcome, len(answers_on(story))) == (before, Outcome.RECOVERED, 2)
+
+
 @pytest.mark.parametrize("value", [0, 6, -1])
 def test_an_answer_off_the_scale_is_none(tell: Tell, value: int) -> None:
     story = tell("legacy")

@@ -711,7 +711,7 @@ class CaseMachine(RuleBasedStateMachine):
             if found.status is Status.SOLVED:
                 self.deed(DeedKind.REOPENED, status=Status.OPEN)
         elif what == "gives away" and whom != found.assignee_id:
-            self.chosen = whom
+            self.chosen = whom if whom != self.case.assignee_id else None  # who chooses as we did overrules nobody
             self.deed(DeedKind.EDITED, who, assignee_id=whom, group_id=PEOPLE[whom].default_group_id)
         elif what == "lets go":
             self.deed(DeedKind.EDITED, who, assignee_id=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from connectors.sandbox.company import company
+from tests.bridge.second_question import DAY, LINK, Tell, rules
 from tests.bridge.stories import MINUTE, MONDAY
 
 SLOWER = ("- {within: 30m, until: acknowledged", "- {within: 3h, until: acknowledged")
@@ -48,3 +49,16 @@ def test_a_playbook_that_is_renamed_stays_what_it_was_for_its_cases(tmp_path: Pa
 
 def test_switches_are_those_of_today(tmp_path: Path) -> None:
     assert told(tmp_path, SLOWER, ("mode: live", "mode: shadow")) == ["flag"]
+
+
+def test_a_link_lasts_as_long_as_its_case_waits(tell: Tell) -> None:
+    by_link, shorter = ("by: auto", "by: link"), ("answer_within: 7d", "answer_within: 2d")
+    story = tell("newer", by_link)
+    story.begin()
+    story.until_due()
+
+    with story.firm.bridge(rules(story.firm, story.account, by_link, shorter)) as story.app:
+        story.later(MINUTE)
+        invitation = story.links.read(LINK.findall(story.questions()[-1].text)[0], story.firm.now())
+
+        assert invitation.expires_at - story.firm.now() > 6 * DAY

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from bridge.app import App
+from bridge.errors import StoreError
 from bridge.reloading import REFUSED, LivingApp
-from connectors.sandbox.company import company
+from bridge.rules import Rules
+from connectors.sandbox.company import Company, company
 from tests.bridge.stories import MONDAY
 
 QUIETER = ("tickets_per_hour: 50", "tickets_per_hour: 7")
@@ -44,12 +48,17 @@ class Edited:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Iterator[Edited]:
-    with company(MONDAY, tmp_path / "state") as firm:
-        path = tmp_path / "rules.yaml"
-        path.write_text(firm.rules().text, encoding="utf-8")
-        with LivingApp(path, firm.bridge) as living:
-            yield Edited(path, living)
+def firm(tmp_path: Path) -> Iterator[Company]:
+    with company(MONDAY, tmp_path / "state") as found:
+        yield found
+
+
+@pytest.fixture
+def file(firm: Company, tmp_path: Path) -> Iterator[Edited]:
+    path = tmp_path / "rules.yaml"
+    path.write_text(firm.rules().text, encoding="utf-8")
+    with LivingApp(path, firm.bridge) as living:
+        yield Edited(path, living)
 
 
 def test_a_file_that_nobody_touched_is_left_alone(file: Edited) -> None:
@@ -93,6 +102,37 @@ def test_once_it_is_mended_nothing_is_refused_any_more(file: Edited, limit: str)
     file.edit("tickets_per_our: 7", limit)
 
     assert (f"tickets_per_hour: {file.limit}", file.refused) == (limit, "")
+
+
+def test_a_new_process_with_a_file_that_works_refuses_nothing_any_more(firm: Company, file: Edited) -> None:
+    file.edit("tickets_per_hour: 50", "tickets_per_our: 7")
+    file.path.write_text(firm.rules().text, encoding="utf-8")
+
+    with LivingApp(file.path, firm.bridge):
+        assert file.refused == ""
+
+
+def test_a_database_that_cannot_be_opened_is_no_fault_of_the_file(firm: Company, tmp_path: Path) -> None:
+    path, opened = tmp_path / "rules.yaml", 0
+
+    @contextmanager
+    def second_time_locked(rules: Rules) -> Iterator[App]:
+        nonlocal opened
+        opened += 1
+        if opened == 2:
+            raise StoreError("it is locked by another process")
+        with firm.bridge(rules) as app:
+            yield app
+
+    path.write_text(firm.rules().text, encoding="utf-8")
+    with LivingApp(path, second_time_locked) as living:
+        file = Edited(path, living)
+        with pytest.raises(StoreError):
+            file.edit(*QUIETER)
+        assert file.limit == 50
+
+        assert living.refresh() is True
+        assert file.limit == 7
 
 
 def test_rules_that_fail_their_tests_are_refused(file: Edited) -> None:

@@ -89,6 +89,36 @@ def test_what_falls_due_between_two_polls_is_done_when_it_is_due(service: Servic
     assert service.app.follow("acme") == due_at
 
 
+@BOTH
+def test_an_agent_who_answered_since_the_last_poll_is_not_reminded(service: Service, account: str) -> None:
+    ticket_id = service.rated(account)
+    service.hint(account, ticket_id)
+    due_at = service.case(account, ticket_id).due_at
+    service.firm.pass_time(due_at - service.firm.now() - MINUTE)
+    service.worker.reconcile()
+    service.firm.pass_time(MINUTE / 2)
+    service.firm.desks[account].reply(ticket_id, service.firm.agents[account, "Ana"], "I am sorry, it works now.")
+    service.firm.pass_time(MINUTE / 2)
+
+    service.worker.follow()
+
+    assert service.case(account, ticket_id).replied_at is not None
+    assert service.notes(ticket_id) == 1  # that of the beginning, and no reminder
+
+
+@pytest.mark.parametrize("status", [422, 500])
+@BOTH
+def test_a_ticket_whose_rating_cannot_be_read_stops_nobody_else(service: Service, account: str, status: int) -> None:
+    odd, ticket_id = service.rated(account, "Cora Odd"), service.rated(account)
+    path = {"acme": f"/tickets/{odd}", "shop": f"/tickets/{odd}/satisfaction_ratings"}[account]
+    service.firm.desks[account].faults.append(Fault("status", path, status=status, times=9))
+    service.hint(account, odd)
+
+    service.worker.reconcile()
+
+    assert service.notes(ticket_id) == 1
+
+
 def test_an_account_that_cannot_be_reached_is_left_to_the_next_poll(service: Service) -> None:
     ticket_id = service.rated("acme")
     service.firm.zendesk.faults.append(Fault("status", status=403, times=99))
