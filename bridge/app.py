@@ -167,16 +167,19 @@ class App:
         while not self.engine.stopping() and self.delivery.deliver(account):
             pass
 
-    def check_names(self) -> None:
-        """Look up the names of groups and agents once for each rules.yaml. Raises RulesError for unknown ones."""
+    def check_names(self) -> bool:
+        """Look up the names of groups and agents once for each rules.yaml; False if no helpdesk could be asked.
+
+        Raises RulesError for unknown ones.
+        """
         state = {account: self.store.account_state(account) for account in self.accounts}
         if all(known.get("names_checked") == self.rules.hash for known in state.values()):
-            return
+            return True
         try:
             directories = {account: desk.directory() for account, desk in self.engine.desks.items()}
         except (HelpdeskError, BadRecord) as exc:
             log.warning("names of groups and agents are not checked: %s", exc)
-            return
+            return False
         problems = self.rules.unknown_names(directories)
         if any(not problem.is_warning for problem in problems):
             raise RulesError(problems)
@@ -184,6 +187,7 @@ class App:
             log.warning("%s", problem.headline)
         for account in self.accounts:
             self.store.put_account_state(account, names_checked=self.rules.hash)
+        return True
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from bridge.errors import SettingsError
 from bridge.hours import Calendar
 from bridge.model import Case, Effect, EffectState, Question, SurveyWay, Ticket
 from bridge.notify import Channels
-from bridge.rules import Rules, SurveyText
+from bridge.rules import Rules, Survey, SurveyText
 from bridge.store import Claim, Store
 from bridge.survey import ASK_STEP, BUILT_IN, REMIND_STEP, is_mailed_by_us, is_question, render, why_not
 from bridge.survey_link import Invitation, SurveyLinks

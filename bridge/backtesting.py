@@ -13,7 +13,18 @@ from typing import Any
 
 from bridge import show
 from bridge.app import App
-from bridge.backtest import MEMORY, Badness, Difference, Figures, Past, Span, differences, figures, judge
+from bridge.backtest import (
+    MEMORY,
+    SHARE_COUNTS_FROM,
+    Badness,
+    Difference,
+    Figures,
+    Past,
+    Span,
+    differences,
+    figures,
+    judge,
+)
 from bridge.engine import MEMORY_REACHES_BACK
 from bridge.errors import Throttled
 from bridge.model import Category, Ticket
@@ -162,7 +173,8 @@ class Report:
         yield f"  busiest hour: {_against(found.busiest_hour, limits.tickets_per_hour, 'tickets_per_hour')}"
         yield f"  busiest day: {_against(found.busiest_day, limits.tickets_per_day, 'tickets_per_day')}"
         share = limits.share_of_rated and f"{limits.share_of_rated:.0%}"
-        yield f"  highest share of a day's ratings: {found.highest_share:.0%} (share_of_rated: {share or 'no limit'})"
+        highest = f"{found.highest_share:.0%}, of days with {SHARE_COUNTS_FROM} ratings or more"
+        yield f"  highest share of a day's ratings: {highest} (share_of_rated: {share or 'no limit'})"
 
     def _afterwards(self) -> Iterator[str]:
         closed, known = self.figures.closed

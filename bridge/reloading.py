@@ -14,7 +14,6 @@ from typing import Self
 
 from bridge.app import App
 from bridge.errors import BridgeError, RulesError, StoreError
-from bridge.rehearsal import play, read_script, tests_beside
 from bridge.rules import Rules, check, load, read
 
 log = logging.getLogger(__name__)
@@ -27,13 +26,17 @@ def read_working(path: Path) -> Rules:
     rules, problems = check(read(path), str(path))
     if rules is None:
         raise RulesError([problem for problem in problems if not problem.is_warning])
-    tests = tests_beside(path)
-    if tests.exists():
-        _rehearse(rules, tests)
+    _rehearse(rules, path)
     return rules
 
 
-def _rehearse(rules: Rules, tests: Path) -> None:
+def _rehearse(rules: Rules, path: Path) -> None:
+    from bridge.rehearsal import as_if_enabled, play, read_script, tests_beside  # an idle run must start fast
+
+    tests = tests_beside(path)
+    if not tests.exists():
+        return
+    rules = as_if_enabled(rules)  # what somebody switched off on purpose is no failure
     played = play(read_script(read(tests), rules, str(tests)), rules)
     failed = [f"{tests}:{one.line}: {one.name}: {one.failures[0]}" for one in played.results if not one.passed]
     failed += [f'{tests}: no test reaches "{name}"' for name in played.unreached]
@@ -73,25 +76,31 @@ class LivingApp:
             self._tell("")
             return False
         try:
-            self._swap(read_working(self._path))
+            swapped = self._swap(read_working(self._path))
         except StoreError:
             self._looked_at = None  # no fault of the file: look again
             raise
         except BridgeError as exc:
-            log.error("%s was changed and is not used; the rules of before decide on: %s", self._path, exc)
-            self._tell(str(exc).partition("\n")[0])
+            why = str(exc).partition("\n")[0]
+            log.error("%s was changed and is not used; the rules of before decide on: %s", self._path, why)
+            self._tell(why)
+            return False
+        if not swapped:
+            self._looked_at = None  # once the helpdesk answers
             return False
         log.info("%s was changed: %d rules are in charge now", self._path, len(self.app.rules.rules))
         self._tell("")
         return True
 
-    def _swap(self, rules: Rules) -> None:
-        """Open the new app first: the old one stays if that fails."""
+    def _swap(self, rules: Rules) -> bool:
+        """Open the new app first: the old one stays if that fails, or while names cannot be looked up (False)."""
         with ExitStack() as stack:
             new = stack.enter_context(self._open(rules))
-            new.check_names()
+            if not new.check_names():
+                return False
             self._stack.close()
             self.app, self._stack = new, stack.pop_all()
+        return True
 
     def _tell(self, why: str) -> None:
         for account in self.app.accounts:

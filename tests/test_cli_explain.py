@@ -69,6 +69,12 @@ def test_the_last_ratings_of_an_outcome(shell: Shell) -> None:
     assert len(said.out.splitlines()) == 1
 
 
+def test_the_last_ratings_for_programs(shell: Shell) -> None:
+    (row,) = shell("explain --account acme --latest flagged --json").json
+
+    assert (row["account"], row["category"], row["outcome"]) == ("acme", "bad", "flagged")
+
+
 def test_an_outcome_that_nothing_came_to(shell: Shell) -> None:
     assert shell("explain --account acme --latest lost").says(
         "no rating came to 'lost'; there are: flagged 1, no_rule 1"

@@ -1,10 +1,11 @@
-"""`check`, `schema` and `fields` as their readers see them: text, JSON, and annotations of a pull request."""
+"""`check`, `schema`, `fields`, `test` and `disable` as their readers see them: text, JSON, annotations, XML."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -94,3 +95,23 @@ def test_an_unknown_field_is_refused_with_the_nearest() -> None:
 
     assert said.exit_code == 2
     assert 'unknown name "ratting", did you mean "rating"?' in said.stderr
+
+
+@pytest.fixture
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what `init` wrote."""
+    monkeypatch.chdir(tmp_path)
+    assert said_by("init", "--zendesk", "acme", "--yes").exit_code == 0
+    return tmp_path
+
+
+def test_a_ci_server_gets_the_results_of_the_tests(begun: Path) -> None:
+    assert said_by("test", "--junit", "results.xml").exit_code == 0
+    assert 'tests="11" failures="0"' in (begun / "results.xml").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("begun")
+def test_results_that_cannot_be_written_are_no_bug() -> None:
+    said = CliRunner().invoke(cli, ["test", "--junit", "nowhere/results.xml"])
+
+    assert "nowhere/results.xml: cannot be written" in f"{said.exception}"

@@ -85,10 +85,10 @@ def setup(rules_path: Path, account: str | None, as_json: bool, dry_run: bool, r
 
 
 @cli.command()
-@click.option("--seed", type=int, default=7, show_default=True, help="Another seed, another week.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Another seed, another story.")
 @json_option
 def demo(seed: int, as_json: bool) -> None:
-    """Tell a week of service recovery on two stand-in helpdesks, over real HTTP on this machine.
+    """Tell a month of service recovery on two stand-in helpdesks, over real HTTP on this machine.
 
     \b
     Example:

@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from bridge.cli.shell import cli, load_rules, rules_option
-from bridge.errors import RulesError
 
 
 @cli.command()
@@ -29,21 +28,6 @@ def disable(rule: str, rules_path: Path, because: str) -> None:
     rules = load_rules(rules_path)
     replace_file(rules_path, disabled(rules, rule, f"{date.today()}: {because}"))  # noqa: DTZ011 - the admin's day
     click.echo(f'{rules_path}: "{rule}" is disabled; recovery-bridge enable "{rule}" undoes it')
-    _warn_of_tests(rules_path)
-
-
-def _warn_of_tests(rules_path: Path) -> None:
-    """Say which test holds the edit back: a process that stays takes nothing over that fails one."""
-    from bridge.reloading import read_working
-
-    try:
-        read_working(rules_path)
-    except RulesError as exc:
-        click.echo(
-            f"`run --every` and `serve` at work do not take this over before the tests pass, or until they are "
-            f"started again: {str(exc).partition(chr(10))[0]}",
-            err=True,
-        )
 
 
 @cli.command()

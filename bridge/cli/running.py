@@ -219,15 +219,16 @@ def _show_shadow(rules_path: Path, as_json: bool) -> None:
 
 def _announce_going_live(app: App) -> None:
     """Say, before the first live run of an account, what it will do and which limits hold."""
-    from bridge.planning import make_plan
-    from bridge.shadow import limits_in_words
-
     if app.rules.settings.mode != "live":
         return
     modes = {name: app.store.account_state(name).get("mode") for name in app.accounts}
     going = [name for name, mode in modes.items() if mode != "live"]
-    if going:
-        click.echo(f"{', '.join(going)}: going live. The limits: {limits_in_words(app.rules)}")
+    if not going:
+        return
+    from bridge.planning import make_plan
+    from bridge.shadow import limits_in_words
+
+    click.echo(f"{', '.join(going)}: going live. The limits: {limits_in_words(app.rules)}")
     if "shadow" in modes.values():  # before its very first run an account acts on nothing
         _show_plan(make_plan(app.rules, os.environ, **_clock()), app.rules)
 

@@ -34,6 +34,14 @@ class Breakage:
     rules: Rules
 
 
+def as_if_enabled(rules: Rules) -> Rules:
+    """Return the rules as they are when nothing of them is switched off."""
+    data = deepcopy(rules.document.data)
+    entries = [entry for section in ("ignore", "rules") for entry in data.get(section, ())]
+    off = [entry.pop("disabled", None) for entry in entries]
+    return understand(Document(data, rules.document.top), rules.text, rules.path) or rules if any(off) else rules
+
+
 def breakages(rules: Rules) -> Iterator[Breakage]:
     """Yield broken versions of rules, one change each, in the order of the file."""
     for what, loc, change in _changes(rules):

@@ -239,6 +239,8 @@ class WordList:
 
     def used(self, language: str | None) -> list[frozenset[str]]:
         """Return the lists that count for a language: its own, or all where it is unknown or has none."""
+        if not self.per_language:
+            return [self.lists[0][1]]
         own = [words for tag, words in self.lists if language is not None and _covered(language, {tag})]
         return own or [words for _, words in self.lists]
 

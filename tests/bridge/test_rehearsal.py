@@ -136,6 +136,12 @@ def test_a_failure_comes_with_what_each_rule_saw() -> None:
     assert [(rule.name, rule.matches) for rule in result.trace] == [("Spam", False), ("Low rating", True)]
 
 
+def test_a_failure_shows_the_ticket_as_it_was_before_we_wrote_to_it() -> None:
+    (_, result) = played("{name: x, expect: {rule: none}}").results
+
+    assert [line.seen for rule in result.trace for line in rule.lines if line.field == "tags"] == ["none"]
+
+
 def test_a_scene_takes_from_the_top_what_it_leaves_out() -> None:
     assert failures("{name: x, agents: {ana: {available: false}}, expect: {assign: cem}}") == []
 

@@ -13,6 +13,7 @@ from bridge.errors import StoreError
 from bridge.reloading import REFUSED, LivingApp
 from bridge.rules import Rules
 from connectors.sandbox.company import Company, company
+from connectors.sandbox.world import Desk, Fault
 from tests.bridge.stories import MONDAY
 
 QUIETER = ("tickets_per_hour: 50", "tickets_per_hour: 7")
@@ -29,8 +30,8 @@ tests:
 class Edited:
     """A living app, and its file in an admin's editor."""
 
-    def __init__(self, path: Path, living: LivingApp) -> None:
-        self.path, self.living = path, living
+    def __init__(self, path: Path, living: LivingApp, desks: dict[str, Desk]) -> None:
+        self.path, self.living, self.desks = path, living, desks
 
     def edit(self, old: str, new: str) -> bool:
         text = self.path.read_text(encoding="utf-8")
@@ -58,7 +59,7 @@ def file(firm: Company, tmp_path: Path) -> Iterator[Edited]:
     path = tmp_path / "rules.yaml"
     path.write_text(firm.rules().text, encoding="utf-8")
     with LivingApp(path, firm.bridge) as living:
-        yield Edited(path, living)
+        yield Edited(path, living, firm.desks)
 
 
 def test_a_file_that_nobody_touched_is_left_alone(file: Edited) -> None:
@@ -126,7 +127,7 @@ def test_a_database_that_cannot_be_opened_is_no_fault_of_the_file(firm: Company,
 
     path.write_text(firm.rules().text, encoding="utf-8")
     with LivingApp(path, second_time_locked) as living:
-        file = Edited(path, living)
+        file = Edited(path, living, firm.desks)
         with pytest.raises(StoreError):
             file.edit(*QUIETER)
         assert file.limit == 50
@@ -164,3 +165,29 @@ def test_a_group_that_the_helpdesk_does_not_have_changes_nothing(file: Edited) -
     assert 'did you mean "Team Leads"?' in file.refused
     file.living.app.run()
     assert file.living.app.failures == {}
+
+
+def test_a_rule_that_is_switched_off_needs_no_test_any_more(file: Edited) -> None:
+    tests = TESTS.replace("expect: {assign: ana}}", "expect: {rule: Low rating}}")
+    file.path.with_name("rules_test.yaml").write_text(tests, encoding="utf-8")
+    text = file.path.read_text(encoding="utf-8")
+    for name in ("Spam and tests", "Low rating"):
+        text = text.replace(f"- name: {name}\n", f'- name: {name}\n    disabled: "2026-11-22: we look at it"\n')
+    file.path.write_text(text, encoding="utf-8")
+
+    file.living.refresh()
+
+    assert "no test reaches" in file.refused
+    assert "expected rule: Low rating, got none" not in file.refused
+
+
+def test_names_that_cannot_be_looked_up_now_are_looked_up_later(file: Edited) -> None:
+    file.living.app.sleep(4000)  # what is remembered of the helpdesks is old by now
+    for desk in file.living.app.engine.desks:
+        file.desks[desk].faults.append(Fault("status", status=503, times=50))
+
+    assert file.edit(*QUIETER) is False
+    for desk in file.living.app.engine.desks:
+        file.desks[desk].faults.clear()
+
+    assert (file.living.refresh(), file.limit, file.refused) == (True, 7, "")
