@@ -38,7 +38,7 @@ from bridge.survey_link import SurveyLinks
 log = logging.getLogger(__name__)
 
 RUN_WITHIN = timedelta(minutes=4)  # a run that still waits for rate limits then leaves the rest to the next one
-LOCKED_FOR = 30.0  # seconds until we try again to claim what is due, and is in the hands of another process
+LOCKED_FOR = timedelta(seconds=30)  # until we try again to claim what is due, and is in the hands of another process
 Clock = Callable[[], datetime]
 Sleep = Callable[[float], None]
 
@@ -113,8 +113,7 @@ class App:
             ready = {account: self._attempt(account, since, polled) for account in active}
             active = [account for account, at in ready.items() if at and at <= give_up_at]
             if active:
-                wait = (min(at for at in ready.values() if at) - self.now()).total_seconds()
-                self.sleep(wait if wait > 0 else LOCKED_FOR)
+                self.sleep(max(0.0, (min(at for at in ready.values() if at) - self.now()).total_seconds()))
         for account, session in self.sessions.items():
             self.store.save_rate_state(account, session.budget.state())
 
@@ -137,7 +136,8 @@ class App:
             return None
         self.failures.pop(account, None)
         self.store.put_account_state(account, succeeded_at=self.now().isoformat(), error="")
-        return self.store.next_effect_at(account)
+        at, now = self.store.next_effect_at(account), self.now()
+        return at if at is None or at > now else now + LOCKED_FOR
 
     def follow(self, account: str) -> datetime | None:
         """Work off what came in for one account, without a poll; return when more will be due, None if nothing will.

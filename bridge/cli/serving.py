@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
     from bridge.answering import Answering
+    from bridge.app import App
     from bridge.rules import Rules
     from bridge.store import Store
+    from bridge.web.counts import Counts
     from bridge.web.hooks import Hooks
+    from bridge.web.service import Bell
 
 
 @cli.command()
@@ -54,13 +57,9 @@ def serve(rules_path: Path, host: str, port: int, every: int, proxies: tuple[str
         recovery-bridge serve --port 8080 --proxy 127.0.0.1
     """
     _need_the_extra()
-    from bridge.answering import Answering
     from bridge.reloading import LivingApp
     from bridge.settings import run_lock, state_dir
-    from bridge.web import health_routes, web_app
     from bridge.web.counts import Counts
-    from bridge.web.hooks import Hooks, doors_of
-    from bridge.web.keeping import Keeper
     from bridge.web.service import Bell, Worker, web_server
 
     bell, counts, servers = Bell(), Counts(), list[Any]()
@@ -76,14 +75,7 @@ def serve(rules_path: Path, host: str, port: int, every: int, proxies: tuple[str
         stack.enter_context(run_lock(state_dir(os.environ)))
         living = stack.enter_context(LivingApp(rules_path, lambda rules: opened_with(rules, stop)))
         listening = stack.enter_context(_listen(host, port))
-        store = stack.enter_context(_own_store())
-        keeper = stack.enter_context(closing(Keeper(store, living.app.now, bell.ring)))
-        hooks = Hooks(doors_of(living.app.rules, os.environ), keeper, counts, living.app.now)
-        page = urlsplit(living.app.rules.settings.survey_page or "").path
-        answering = Answering(store, living.app.now, lambda account: bell.ring(account, ""))
-        survey = _survey_page(living.app.rules, answering, page)
-        health = health_routes(lambda: _why_not_ready(store, stop), prefix=page)
-        app = web_app([hooks.routes(), survey, health], counts)
+        hooks, app = stack.enter_context(_web(living.app, bell, counts, stop))
         servers.append(stack.enter_context(web_server(app, listening, proxies=",".join(proxies))))
         _announce(living.app.rules, hooks, listening)
         Worker(
@@ -96,6 +88,22 @@ def serve(rules_path: Path, host: str, port: int, every: int, proxies: tuple[str
             hooked=lambda account: account in hooks.doors,
         ).work()
     exit_with(INTERRUPTED if stop.interrupted else 0)
+
+
+@contextmanager
+def _web(work: App, bell: Bell, counts: Counts, stop: Stop) -> Iterator[tuple[Hooks, Any]]:
+    """Put together what is served: webhooks, the survey page, health; gives the hooks and the application."""
+    from bridge.answering import Answering
+    from bridge.web import health_routes, web_app
+    from bridge.web.hooks import Hooks, doors_of
+    from bridge.web.keeping import Keeper
+
+    page = urlsplit(work.rules.settings.survey_page or "").path
+    with _own_store() as store, closing(Keeper(store, work.now, bell.ring)) as keeper:
+        hooks = Hooks(doors_of(work.rules, os.environ), keeper, counts, work.now)
+        answering = Answering(store, work.now, lambda account: bell.ring(account, ""))
+        health = health_routes(lambda: _why_not_ready(store, stop), prefix=page)
+        yield hooks, web_app([hooks.routes(), _survey_page(work.rules, answering, page), health], counts)
 
 
 def _need_the_extra() -> None:
