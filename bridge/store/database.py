@@ -24,6 +24,7 @@ from bridge.store.tables import metadata, tell_postgresql
 
 REVISIONS = ("0001",)  # the names of migrations/versions, oldest first
 BUSY = timedelta(seconds=10)  # how long to wait for another writer
+STANDS_STILL = timedelta(minutes=1)  # how long a transaction may do nothing; ours last milliseconds
 _MIGRATING = 0x7265636F  # any number: the advisory lock of whoever migrates
 
 
@@ -206,7 +207,9 @@ def _postgresql(url: URL, busy: timedelta) -> Engine:
     options = {
         "connect_timeout": 10,
         "keepalives_idle": 30,  # seconds; a connection that died silently is noticed within two minutes
-        "options": f"-c lock_timeout={int(busy.total_seconds() * 1000)} -c timezone=UTC",
+        "options": f"-c lock_timeout={int(busy.total_seconds() * 1000)} -c timezone=UTC"
+        # A process that is frozen within a transaction must not keep its rows from the others for ever.
+        f" -c idle_in_transaction_session_timeout={int(STANDS_STILL.total_seconds() * 1000)}",
         "application_name": "recovery-bridge",
     }
     try:
@@ -235,6 +238,7 @@ _POSTGRESQL_TROUBLES = {  # by SQLSTATE, or its class
     "53100": "the disk of the server is full; make room, then run again",
     "25006": "it is read-only; is this a replica?",
     "42501": "this user lacks a permission",
+    "25P03": "a transaction stood still for too long, and was ended; run again",
     "55P03": "it is locked by another process; wait for that one, or end it",
     "40": "two processes stood in each other's way; run again",
     "53": "the server has not enough resources",
