@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from bridge.model import Category
 from bridge.rules import Facts, Rule, Rules, Verdict
+from bridge.rules.schema import SHARE_COUNTS_FROM
 
 AN_HOUR = timedelta(hours=1)
 MEMORY = timedelta(days=366)  # how far back bad ratings of a customer are counted
@@ -78,9 +79,6 @@ class Figures:
     good_anyway: tuple[int, int] = (0, 0)  # of the flagged: customers whose next rating was good, and who rated again
 
 
-SHARE_COUNTS_FROM = 30  # ratings of a day, as in limits.share_of_rated
-
-
 def figures(judged: Sequence[Judged], rules: Rules) -> Figures:
     """Count what the rules would have done."""
     zone = rules.settings.timezone
@@ -92,24 +90,25 @@ def figures(judged: Sequence[Judged], rules: Rules) -> Figures:
     found.rules = Counter(one.verdict.rule.name for one in judged if one.verdict.rule)
     found.not_known = sum(1 for one in judged if not one.past.is_known and rules.could_match(one.past.facts))
     found.overlaps = Counter(pair for one in flagged for pair in _overlaps(one, rules))
-    found.weeks = _weeks([_day(one, zone) for one in judged], [_day(one, zone) for one in flagged])
+    rated, days = [_day(one, zone) for one in judged], [_day(one, zone) for one in flagged]
+    found.weeks = _weeks(rated, days)
     found.closed = _share([one.past.is_closed for one in flagged])
     found.good_anyway = _share(list(_next_was_good(judged, flagged)))
-    _load(found, judged, flagged, zone)
+    _load(found, flagged, days, rated)
     return found
 
 
-def _load(found: Figures, judged: Sequence[Judged], flagged: Sequence[Judged], zone: tzinfo) -> None:
-    by_agent = Counter((one.past.assignee_id or "", _day(one, zone)) for one in flagged)
-    by_day = Counter(_day(one, zone) for one in flagged)
-    rated = Counter(_day(one, zone) for one in judged)
+def _load(found: Figures, flagged: Sequence[Judged], days: Sequence[date], rated: Sequence[date]) -> None:
+    """Count the load by the day: *days* are those of the flagged ratings, *rated* those of all."""
+    by_agent = Counter((one.past.assignee_id or "", day) for one, day in zip(flagged, days, strict=True))
+    by_day = Counter(days)
     found.agents = Counter(one.past.assignee_id or "" for one in flagged)
     if by_agent:
         (agent_id, day), most = by_agent.most_common(1)[0]
         found.busiest_agent_day = agent_id, day, most
     found.busiest_day = max(by_day.values(), default=0)
     found.busiest_hour = busiest([one.past.facts.rated_at for one in flagged], AN_HOUR)
-    shares = (by_day[day] / count for day, count in rated.items() if count >= SHARE_COUNTS_FROM)
+    shares = (by_day[day] / count for day, count in Counter(rated).items() if count >= SHARE_COUNTS_FROM)
     found.highest_share = max(shares, default=0.0)
 
 
@@ -157,6 +156,11 @@ def _weeks(rated: Sequence[date], flagged: Sequence[date]) -> dict[date, int]:
 
 def _monday(day: date) -> date:
     return day - timedelta(days=day.weekday())
+
+
+def stops(count: int, limit: int | None) -> str:
+    """Return what to add to a count that a limit would not have let pass, else nothing."""
+    return ", which would have stopped the account" if limit and count > limit else ""
 
 
 def busiest(moments: Sequence[datetime], window: timedelta) -> int:

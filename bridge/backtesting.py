@@ -15,7 +15,6 @@ from bridge import show
 from bridge.app import App
 from bridge.backtest import (
     MEMORY,
-    SHARE_COUNTS_FROM,
     Badness,
     Difference,
     Figures,
@@ -24,20 +23,21 @@ from bridge.backtest import (
     differences,
     figures,
     judge,
+    stops,
 )
 from bridge.engine import MEMORY_REACHES_BACK
 from bridge.errors import Throttled
-from bridge.model import Category, Ticket
+from bridge.model import Category, Ticket, point_of
 from bridge.reading import BATCH
 from bridge.rules import Facts, Rules, in_force
-from bridge.rules.facts import TICKET_FACTS, ticket_facts
-from bridge.store import Remembered, Store
+from bridge.rules.facts import TAG_FACTS, TICKET_FACTS, ticket_facts
+from bridge.rules.schema import SHARE_COUNTS_FROM
+from bridge.store import GivenRating, Store
 
 WIDEST = 40  # characters of the longest bar
 OVERLAP = timedelta(days=1)
 MOST_SHOWN = 10  # tickets about which two files differ
 _OF_TICKET = tuple(TICKET_FACTS)
-_LISTS = ("tags", "customer_tags", "organization_tags")
 Tell = Callable[[int, int], None]
 
 
@@ -92,33 +92,31 @@ def past_of(store: Store, account: str, span: Span) -> Iterator[Past]:
     """Yield the ratings that were given in a time, with what is known of their tickets."""
     then, tickets, bad = store.facts_then(account, span.since), store.past_tickets(account), Badness()
     for row in store.given_between(account, span.since - MEMORY, span.until):
+        category, rated_at = Category(row.category), datetime.fromisoformat(row.rated_at)
+        bad_times = bad.with_this(row.requester_id, category, rated_at)
+        if rated_at < span.since:  # only remembered
+            continue
         said, status = tickets.get(row.ticket_id, (None, None))
         known = then.get(row.rating_id) or said
-        facts = _facts(row, account, bad, known)
-        if facts.rated_at >= span.since:
-            closed = None if status is None else status.is_locked or status.is_gone
-            yield Past(
-                row.rating_id, row.ticket_id, row.requester_id, row.assignee_id, facts, known is not None, closed
-            )
+        of_rating = {"category": category, "rated_at": rated_at, "now": rated_at, "bad_rated_at": bad_times}
+        facts = _facts(row, account, of_rating, known)
+        closed = None if status is None else status.is_locked or status.is_gone
+        yield Past(row.rating_id, row.ticket_id, row.requester_id, row.assignee_id, facts, known is not None, closed)
 
 
-def _facts(row: Remembered, account: str, bad: Badness, known: Mapping[str, Any] | None) -> Facts:
-    """Return the facts of a rating, and let *bad* know of it."""
-    category, rated_at = Category(row.category), datetime.fromisoformat(row.rated_at)
+def _facts(row: GivenRating, account: str, of_rating: Mapping[str, Any], known: Mapping[str, Any] | None) -> Facts:
+    """Return the facts of a rating with what is known of its ticket."""
     of_ticket = {name: known[name] for name in _OF_TICKET if name in known} if known else {}
-    for name in _LISTS:
+    for name in TAG_FACTS:
         if of_ticket.get(name) is not None:
             of_ticket[name] = tuple(of_ticket[name])
     return Facts(
-        category=category,
-        point=1 + 4 * (row.value - 1) / (row.scale_max - 1),
-        rated_at=rated_at,
-        now=rated_at,
+        point=point_of(row.value, row.scale_max),
         account=account,
         comment=row.comment,
         comment_present=bool(row.comment and row.comment.strip()),
         reason=row.reason or None,
-        bad_rated_at=bad.with_this(row.requester_id, category, rated_at),
+        **of_rating,
         **of_ticket,
     )
 
@@ -230,5 +228,4 @@ def backtest(store: Store, rules: Rules, account: str, span: Span, against: Rule
 
 
 def _against(count: int, limit: int | None, name: str) -> str:
-    stops = ", which would have stopped the account" if limit and count > limit else ""
-    return f"{count} ({name}: {limit or 'no limit'}{stops})"
+    return f"{count} ({name}: {limit or 'no limit'}{stops(count, limit)})"

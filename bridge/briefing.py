@@ -49,9 +49,9 @@ class Briefing:
         if case.rules_hash == self.rules.hash:
             return self.rules
         earlier = self._earlier(case.rules_hash)
-        return (
-            self.rules.keeping(case.playbook, earlier) if earlier and case.playbook in earlier.playbooks else self.rules
-        )
+        if earlier is None or case.playbook not in earlier.playbooks:
+            return self.rules
+        return self.rules.keeping(case.playbook, earlier)
 
     def _earlier(self, rules_hash: str) -> Rules | None:
         if rules_hash not in self._of_hash:

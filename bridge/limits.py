@@ -14,12 +14,12 @@ from bridge.briefing import Briefing
 from bridge.decision import who_hears
 from bridge.model import Audit, Decision, Effect, EffectKind
 from bridge.rules import Playbook, Rules
+from bridge.rules.schema import SHARE_COUNTS_FROM
 from bridge.store import Store
 
 log = logging.getLogger(__name__)
 
 AN_HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)
-SHARE_COUNTS_FROM = 30  # ratings a day; fewer say nothing about a share
 NEVER = "2000-01-01T00:00:00+00:00"
 
 

@@ -60,6 +60,11 @@ class Status(StrEnum):
         return self in (Status.CLOSED, Status.ARCHIVED)
 
 
+def point_of(value: int, scale_max: int) -> float:
+    """Return where a value from 1 to *scale_max* stands on a scale from 1 to 5: mapped linearly and unrounded."""
+    return 1 + 4 * (value - 1) / (scale_max - 1)
+
+
 @dataclass(frozen=True)
 class Rating:
     """One answer of a customer to a satisfaction survey.
@@ -84,7 +89,7 @@ class Rating:
     @property
     def point(self) -> float:
         """The value on a scale from 1 to 5, mapped linearly and unrounded."""
-        return 1 + 4 * (self.value - 1) / (self.scale_max - 1)
+        return point_of(self.value, self.scale_max)
 
     @cached_property
     def version(self) -> str:

@@ -41,13 +41,8 @@ def remembered(env: settings.Environment, account: str) -> Remembered | None:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)) as database:
             return _read(database, account)
-    except (
-        sqlite3.Error,
-        KeyError,
-        TypeError,
-        ValueError,
-    ):  # of another version, or damaged: `run` and `doctor` say so
-        return None
+    except (sqlite3.Error, KeyError, TypeError, ValueError):
+        return None  # of another version, or damaged: `run` and `doctor` say so
 
 
 def _read(database: sqlite3.Connection, account: str) -> Remembered:

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from bridge import show
-from bridge.backtest import busiest
+from bridge.backtest import busiest, stops
 from bridge.model import Case, Effect, EffectState
 from bridge.rules import Rules
 from bridge.store import Store
@@ -58,8 +58,8 @@ class ShadowReport:
         limits = self.rules.limits
         for what, window, limit in (("hour", AN_HOUR, limits.tickets_per_hour), ("day", A_DAY, limits.tickets_per_day)):
             most = busiest([case.flagged_at for case in cases], window)
-            stops = ", which would have stopped the account" if limit and most > limit else ""
-            lines.append(f"  busiest {what}: {_recoveries(most)} ({f'limit {limit}' if limit else 'no limit'}{stops})")
+            said = f"limit {limit}" if limit else "no limit"
+            lines.append(f"  busiest {what}: {_recoveries(most)} ({said}{stops(most, limit)})")
         return lines
 
     def as_json(self) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.hours import parse_duration, show_duration
+from bridge.model import Severity
+from bridge.recovery import PRIORITIES
 from bridge.rules import Ignore, Rules
 from bridge.rules.document import Document, Items, Loc, Map
 from bridge.rules.loading import understand
@@ -20,9 +22,8 @@ _LEFT_OUT_OF_PLAYBOOKS = (
     "tags", "note", "notify", "goodwill", "remind_if_silent", "abusive", "check_in", "survey", "priority",
 )  # fmt: skip
 _LEFT_OUT_OF_SURVEYS = ("remind_after", "if_still_bad")
-_SEVERITIES = ("low", "normal", "high", "critical")
+_SEVERITIES = tuple(map(str, Severity))
 _MILESTONES = ("acknowledged", "replied", "solved")
-_PRIORITIES = ("low", "normal", "high", "urgent")
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def _of_playbook(loc: Loc, playbook: Map) -> Iterator[Found]:
         if key in playbook:
             yield _without((*loc, key))
     if "priority" in playbook:
-        yield _set((*loc, "priority"), _next(playbook["priority"], _PRIORITIES))
+        yield _set((*loc, "priority"), _next(playbook["priority"], PRIORITIES))
     if playbook.get("ticket") in ("reopen", "follow_up"):
         yield _set((*loc, "ticket"), "note_only")
     rungs = playbook.get("assign_to_first_available", ())

@@ -16,7 +16,7 @@ from pydantic import Field, StrictBool, model_validator
 
 from bridge.errors import RulesError
 from bridge.hours import parse_duration
-from bridge.model import Category, Severity, Stage
+from bridge.model import Category, Severity, Stage, point_of
 from bridge.rules import Rules
 from bridge.rules.document import Document, Items, Loc, Map, compose
 from bridge.rules.loading import understood
@@ -55,7 +55,7 @@ class Said:
     @property
     def point(self) -> float:
         """The value on a scale from 1 to 5."""
-        return 1 + 4 * (self.value - 1) / (self.scale_max - 1)
+        return point_of(self.value, self.scale_max)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def said(value: Any) -> Said:
     number, scale = (int(found[1]), int(found[2] or 5)) if found else (0, 0)
     if scale < 2 or not 1 <= number <= scale:
         raise wrong(f'"{value}" is not a rating; write bad, neutral or good, or points like 2 of 5')
-    point = 1 + 4 * (number - 1) / (scale - 1)
+    point = point_of(number, scale)
     return Said(Category.BAD if point < 2.5 else Category.NEUTRAL if point < 3.5 else Category.GOOD, number, scale)
 
 

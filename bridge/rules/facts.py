@@ -18,7 +18,7 @@ TICKET_FACTS = frozenset(
     {"tags", "channel", "group", "brand", "priority", "customer_tags", "organization_tags", "language", "reopens"}
 )
 _TIMES = ("rated_at", "now")
-_LISTS = ("tags", "customer_tags", "organization_tags")
+TAG_FACTS = ("tags", "customer_tags", "organization_tags")
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 _APOSTROPHES = str.maketrans("\u2018\u2019\u02bc\u00b4", "''''")
 
@@ -51,7 +51,7 @@ class Facts:
         """Return the facts as JSON values, without the customer's words."""
         found = {name: getattr(self, name) for name in _STORED}
         found |= {name: found[name].isoformat() for name in _TIMES}
-        found |= {name: list(found[name]) for name in _LISTS if found[name] is not None}
+        found |= {name: list(found[name]) for name in TAG_FACTS if found[name] is not None}
         return found | {
             "category": str(self.category),
             "bad_rated_at": [moment.isoformat() for moment in self.bad_rated_at],
@@ -63,7 +63,7 @@ class Facts:
         names = {item.name for item in fields(cls)}
         found = {name: value for name, value in stored.items() if name in names}
         found |= {name: datetime.fromisoformat(found[name]) for name in _TIMES}
-        found |= {name: tuple(found[name]) for name in _LISTS if found.get(name) is not None}
+        found |= {name: tuple(found[name]) for name in TAG_FACTS if found.get(name) is not None}
         found["category"] = Category(found["category"])
         found["bad_rated_at"] = tuple(datetime.fromisoformat(moment) for moment in found.get("bad_rated_at", ()))
         return cls(**(found | {"comment": comment}))
@@ -159,7 +159,7 @@ def fold_fact(subject: str, value: Any) -> Any:
         return "true" if value else "false"
     if subject == "language":
         return fold_language(value)
-    return frozenset(map(fold_name, value)) if subject in _LISTS else fold_name(value)
+    return frozenset(map(fold_name, value)) if subject in TAG_FACTS else fold_name(value)
 
 
 class _Folded(dict[str, Any]):

@@ -129,12 +129,15 @@ class Settings(Part):
         return self
 
 
+SHARE_COUNTS_FROM = 30  # ratings of a day; fewer say nothing about a share
+
+
 class Limits(Part):
     """What always holds for new recoveries; None is no limit."""
 
     tickets_per_hour: WholeNumber | None = None
     tickets_per_day: WholeNumber | None = None
-    share_of_rated: Share | None = None  # of the ratings of a day, counted from 30 of them
+    share_of_rated: Share | None = None  # of the ratings of a day
     writes_per_ticket_per_day: WholeNumber | None = None
     recoveries_per_ticket: WholeNumber | None = None
     recoveries_per_customer: RateLimit | None = None

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 from bridge.model import Status
 from bridge.store.database import Database
 from bridge.store.ratings import stored
-from bridge.store.rows import Remembered, StoredRating
+from bridge.store.rows import GivenRating, StoredRating
 from bridge.store.tables import audit, past_ticket, rating, time_text
 
 _LAST_VERSIONS = (  # plain values, past SQLAlchemy's types: there may be a hundred thousand
@@ -26,13 +26,13 @@ _LAST_VERSIONS = (  # plain values, past SQLAlchemy's types: there may be a hund
 class Hindsight(Database):
     """The verbs of looking back."""
 
-    def given_between(self, account: str, since: datetime, until: datetime) -> Iterator[Remembered]:
+    def given_between(self, account: str, since: datetime, until: datetime) -> Iterator[GivenRating]:
         """Yield the last version of every rating that customers gave from *since* until before *until*, in order."""
         sql = _LAST_VERSIONS if self.engine.dialect.name == "sqlite" else _LAST_VERSIONS.replace("?", "%s")
         asked = (account, time_text(since), time_text(until))
         with self._reading() as tx:
             for row in tx.exec_driver_sql(sql, asked).yield_per(1000):
-                yield Remembered(*row)
+                yield GivenRating(*row)
 
     def facts_then(self, account: str, since: datetime) -> dict[str, Mapping[str, Any]]:
         """Return the facts that decisions since then were based on, as they were: {rating_id: facts}."""

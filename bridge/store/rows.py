@@ -135,7 +135,7 @@ class PastRating:
 
 
 @dataclass(frozen=True, slots=True)  # there may be a hundred thousand
-class Remembered:
+class GivenRating:
     """The last version of a rating, in plain values as they are stored."""
 
     rating_id: str

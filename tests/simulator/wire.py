@@ -9,20 +9,20 @@ from __future__ import annotations
 import io
 import json
 import re
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 from connectors.sandbox.wsgi import LOGIN_PAGE, Api
+from tests.in_process import environ_of
 from tests.simulator.kernel import Fault, Kernel
 
 LOST = ("lost before", "reset before", "lost after", "reset after")
@@ -190,19 +190,8 @@ class Line:
 
 def _call(desk: Api, request: requests.PreparedRequest) -> tuple[int, Mapping[str, str], bytes]:
     """Hand one request to the helpdesk."""
-    parts, body = urlsplit(str(request.url)), request.body or b""
-    body = body.encode() if isinstance(body, str) else body
-    environ = {
-        "REQUEST_METHOD": request.method, "SCRIPT_NAME": "", "PATH_INFO": unquote(parts.path),
-        "QUERY_STRING": parts.query, "SERVER_NAME": parts.hostname, "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.version": (1, 0), "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr, "wsgi.multithread": False,
-        "wsgi.multiprocess": False, "wsgi.run_once": False, "CONTENT_LENGTH": str(len(body)),
-        "CONTENT_TYPE": request.headers.get("Content-Type", ""),
-    }  # fmt: skip
-    environ |= {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in request.headers.items()}
     said: list[Any] = []
-    text = b"".join(desk(environ, lambda status, headers, exc=None: said.extend((status, headers))))
+    text = b"".join(desk(environ_of(request), lambda status, headers, exc=None: said.extend((status, headers))))
     return int(said[0][:3]), dict(said[1]), text
 
 
