@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SEEDS ?= 100000
+PIN := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
+ALIKE := $(PIN) --constraint requirements-dev.txt
 
 .PHONY: help demo test test-browser lint types unit bench soak lock clean
 
@@ -37,21 +39,25 @@ unit: .venv/dev
 	$(BIN)/pytest --numprocesses 2
 
 test-browser: .venv/dev ## the pages in Chromium, with axe; installs playwright's Python part, not Chromium
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-browser.txt
 	BRIDGE_BROWSER=1 $(BIN)/pytest tests/browser
 
 soak: .venv/dev ## hours of seeds, killed processes and troubled disks; SEEDS=100000
 	$(BIN)/python -m tests.simulator.soak $(SEEDS)
 	$(BIN)/python -m tests.simulator.crashes --pairs
 	$(BIN)/pytest tests/bridge/test_case_machine.py tests/bridge/test_store_machine.py --hypothesis-profile soak
+	BRIDGE_TEST_REQUESTS=500 $(BIN)/pytest tests/web/test_openapi.py
+	$(BIN)/python -m tests.proxies
 	$(BIN)/python -m tests.soak
 
-bench: .venv/dev ## print the figures that the README quotes
+bench: .venv/dev ## print the figures of docs/figures.md
 	$(BIN)/python -m tests.bench
 
 lock: .venv/bin/python ## pin the versions used in development anew
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade --generate-hashes --no-header --no-emit-index-url --no-annotate --output-file requirements-dev.txt
+	$(BIN)/uv pip compile pyproject.toml --extra dev $(PIN) --upgrade --output-file requirements-dev.txt
+	$(BIN)/uv pip compile pyproject.toml --extra browser $(ALIKE) --output-file requirements-browser.txt
+	$(BIN)/uv pip compile pyproject.toml --extra serve --extra postgresql $(ALIKE) --output-file deploy/requirements.txt
 
 clean:           ## remove what make made
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,7 +1,7 @@
 """The customer's answer to our own question: whether it is still taken, and keeping it. Needs a store, no engine.
 
 One answer for each attempt of a case. It can be changed for a day, also after it was acted on: `engine` takes every
-version to the case.
+version to the case. Once a later attempt was answered, that word counts, and the earlier one stands as it is.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from bridge.store import Hint, Store
 from bridge.survey import SCALE_MAX, category_of
 
 CHANGEABLE_FOR = timedelta(days=1)  # from the first answer on
+SETTLED_AT_ONCE = 100
 
 
 class Standing(StrEnum):
@@ -27,7 +28,7 @@ class Standing(StrEnum):
 
     OPEN = "open"
     ANSWERED = "answered"  # and may be changed
-    SETTLED = "settled"  # answered more than a day ago
+    SETTLED = "settled"  # answered more than a day ago, or a later question was answered since
     OVER = "over"  # nobody waits for an answer any more
 
 
@@ -52,6 +53,12 @@ class Answering:
         """Return how the question of one attempt stands. Raises StoreError."""
         case = self.store.case(case_id)
         return self._asked(case, attempt, self._said(case, attempt))
+
+    def settle(self, account: str) -> None:
+        """Forget the words of answers that were taken to their cases and can no longer be changed; they live there."""
+        while answers := self.store.followed_answers(account, self.now() - CHANGEABLE_FOR, SETTLED_AT_ONCE):
+            for row in answers:
+                self.store.settle_answer(row, json.dumps(json.loads(row.raw or "{}") | {"comment": None}))
 
     def take(self, case_id: str, attempt: int, value: int, comment: str | None) -> Asked:
         """Keep an answer, 1 to 5, durably; returns how the question stands now. Raises StoreError.
@@ -83,9 +90,16 @@ class Answering:
     def _asked(self, case: Case | None, attempt: int, said: dict[str, Any]) -> Asked:
         if said:
             ends = datetime.fromisoformat(said.get("first_at") or said["at"]) + CHANGEABLE_FOR
-            return Asked(Standing.ANSWERED if self.now() <= ends else Standing.SETTLED, said["value"])
+            stands = self.now() > ends or (case is not None and is_overtaken(self.store, case, attempt))
+            return Asked(Standing.SETTLED if stands else Standing.ANSWERED, said["value"])
         waits = case is not None and case.is_open and case.attempt == attempt
         return Asked(Standing.OPEN if waits else Standing.OVER)
+
+
+def is_overtaken(store: Store, case: Case, attempt: int) -> bool:
+    """Tell whether the customer has answered the question of a later attempt than this one."""
+    later = range(attempt + 1, case.attempt + 1)
+    return any(store.answer(case.account, asked_for(case, one)) for one in later)
 
 
 def answered(row: Hint) -> tuple[int, Answered]:

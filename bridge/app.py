@@ -30,15 +30,18 @@ from bridge.errors import (
     Throttled,
 )
 from bridge.http import BridgeSession, Budget
+from bridge.notices import Notices
 from bridge.notify import Channels
 from bridge.rules import Account, Rules
 from bridge.store import Store
 from bridge.survey_link import SurveyLinks
+from bridge.vigil import Vigil
 
 log = logging.getLogger(__name__)
 
 RUN_WITHIN = timedelta(minutes=4)  # a run that still waits for rate limits then leaves the rest to the next one
 LOCKED_FOR = timedelta(seconds=30)  # until we try again to claim what is due, and is in the hands of another process
+FEW = 5  # tickets: a job for them would take as many calls, with those that ask whether it is done
 Clock = Callable[[], datetime]
 Sleep = Callable[[float], None]
 
@@ -71,11 +74,15 @@ class AccountMemory:
 
     def recall_secret(self, name: str) -> str | None:
         """Return a secret of this account, or None."""
-        return settings.read_private(self.folder / f"{self.account}.{name}")
+        return settings.read_private(settings.remembered(self.folder, self.account, name))
 
     def remember_secret(self, name: str, text: str) -> None:
         """Keep a secret of this account."""
-        settings.write_private(self.folder / f"{self.account}.{name}", text)
+        settings.write_private(settings.remembered(self.folder, self.account, name), text)
+
+    def forget_secret(self, name: str) -> None:
+        """Keep a secret of this account no longer."""
+        settings.remove_private(settings.remembered(self.folder, self.account, name))
 
 
 @dataclass
@@ -90,6 +97,7 @@ class App:
     sessions: Mapping[str, BridgeSession]
     now: Clock
     sleep: Sleep
+    vigil: Vigil
     failures: dict[str, BridgeError] = field(default_factory=dict)
 
     @property
@@ -116,6 +124,8 @@ class App:
                 self.sleep(max(0.0, (min(at for at in ready.values() if at) - self.now()).total_seconds()))
         for account, session in self.sessions.items():
             self.store.save_rate_state(account, session.budget.state())
+        if not self.engine.stopping():
+            self.vigil.keep()
 
     def _attempt(self, account: str, since: datetime | None, polled: set[str]) -> datetime | None:
         """Do what can be done now; return when to come back within this run, or None."""
@@ -142,29 +152,33 @@ class App:
     def follow(self, account: str) -> datetime | None:
         """Work off what came in for one account, without a poll; return when more will be due, None if nothing will.
 
+        What is due already, and could not be done, waits for the next poll.
         Trouble is logged, and is nothing to the account's state: only a poll shows that the helpdesk can be read.
         """
         self.failures.pop(account, None)
+        begun = self.now()
         try:
-            self._work_off(account)
+            self._work_off(account, FEW)
         except (HelpdeskError, BadRecord) as exc:
             log.warning("%s", exc, extra={"account": account})
             self.failures[account] = exc
             return exc.until if isinstance(exc, Throttled) else None
-        due = (self.store.next_effect_at(account), self.store.next_due_at(account))
-        return min((at for at in due if at), default=None)
+        due = (
+            self.store.next_effect_at(account), self.store.next_due_at(account), self.engine.hints.next_at(account)
+        )  # fmt: skip
+        return min((at for at in due if at and at > begun), default=None)
 
-    def _work_off(self, account: str) -> None:
-        engine = self.engine
+    def _work_off(self, account: str, few: int = 1) -> None:
+        engine, begun = self.engine, self.now()
         engine.watch(account)  # before deadlines: who has answered must not be reminded, nor lose the case
-        self._deliver(account)  # first, because a case that waits for a write holds up its next step
-        while not engine.stopping() and engine.decide(account):  # before deadlines: an answer may be among it
-            self._deliver(account)
+        self._deliver(account, few)  # first, because a case that waits for a write holds up its next step
+        while not engine.stopping() and engine.decide(account, begun):  # before deadlines: an answer may be among it
+            self._deliver(account, few)
         while engine.tick(account):
-            self._deliver(account)
+            self._deliver(account, few)
 
-    def _deliver(self, account: str) -> None:
-        while not self.engine.stopping() and self.delivery.deliver(account):
+    def _deliver(self, account: str, few: int) -> None:
+        while not self.engine.stopping() and self.delivery.deliver(account, few):
             pass
 
     def check_names(self) -> bool:
@@ -211,11 +225,14 @@ def open_app(
         for name, account in rules.accounts.items():
             memory = AccountMemory(store, name, folder, now)
             sessions[name] = _session(rules, store, name, now, sleep)
-            tools = Tools(sessions[name], memory, now, sleep, rules.needs(), rules.settings.directory_age)
+            age, hooks_at = rules.settings.directory_age, rules.settings.hooks_at(name)
+            tools = Tools(sessions[name], memory, now, sleep, rules.needs(), age, hooks_at)
             desks[name] = _connect(name, account, rules, env, tools)
         engine = Engine(rules, store, desks, now, new_id, settings.customer_hasher(folder), stopping)
-        delivery = Delivery(engine, channels(env, now), _links(rules, folder))
-        yield App(rules, folder, store, engine, delivery, sessions, now, sleep)
+        told = channels(env, now)
+        delivery = Delivery(engine, told, _links(rules, folder))
+        vigil = Vigil(rules, store, Notices(rules, store, told, now), now)
+        yield App(rules, folder, store, engine, delivery, sessions, now, sleep, vigil)
     finally:
         store.close()
 

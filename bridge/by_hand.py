@@ -1,4 +1,4 @@
-"""What people decide about a case by command: how it ended, what was promised, which goodwill was granted.
+"""What people decide by command, or on a page: how a case ended, what was promised, which goodwill was granted.
 
 Goodwill is put down here, and never paid by the bridge. Whoever goes beyond the table says why, and its approver hears.
 """
@@ -19,12 +19,15 @@ from bridge.hours import MIDNIGHT, Calendar, show_duration
 from bridge.messages import bundle_of, when_to_tell
 from bridge.model import Audit, Case, Decision, Effect, EffectKind, Outcome, Stage
 from bridge.rules import Goodwill, Limits, Person, Playbook, Rules, inert
+from bridge.rules.problems import unknown
 from bridge.rules.values import Money, MoneyText
 
 LONGEST_TEXT = 300  # characters of what somebody types into a command
 LONGEST_PROMISE = timedelta(days=366)  # a promise further ahead has a wrong year
 FAR_AWAY = "{} is more than a year away; is the year right?"
 LOOK_AGAIN = "look what is next"
+PARTIES = ("service", "product", "policy", "third_party")
+HAND = "hand"  # whoever did it, where nobody knows more
 
 
 def _decided(case: Case, what: str, why: str, now: datetime) -> Decision:
@@ -58,22 +61,68 @@ class Learned:
         return ", ".join(said) or "nothing noted"
 
 
-def close(case: Case, outcome: Outcome, learned: Learned, now: datetime) -> Decision:
-    """End a case by hand."""
-    why = f"closed by hand: {learned}"
+def learned(said: Mapping[str, str | None], rules: Rules) -> Learned:
+    """Return what was learned, with the cause as rules.yaml names it and its party; from cause, remedy, party.
+
+    Raises ValueError, saying what there is, for a cause or a party that nobody knows.
+    """
+    known = {name: typed(text) if text else None for name, text in said.items()}
+    cause, party = known["cause"], known["party"]
+    if party and party not in PARTIES:
+        raise ValueError(f"unknown party; there are: {', '.join(PARTIES)}")
+    if cause and rules.causes and cause not in rules.causes:
+        message, suggestion = unknown("cause", cause, rules.causes)
+        raise ValueError(f"{message}; there are: {', '.join(rules.causes)}" if suggestion else message)
+    if cause and cause in rules.causes:
+        known["party"] = party or rules.causes[cause].party
+    return Learned(**known)
+
+
+def conclude(case: Case, outcome: Outcome | None, learned: Learned, now: datetime, who: str = HAND) -> Decision:
+    """End a case, `stopped` if nothing else is said; of one that has ended put down what was learned.
+
+    Raises ValueError, saying what to do instead, for one that has ended with a cause, and for a second end.
+    """
+    if case.is_open:
+        return close(case, outcome or Outcome.STOPPED, learned, now, who)
+    ended = f"case {case.case_id} has ended already: {case.outcome}"
+    if case.cause:
+        raise ValueError(f"{ended}, cause: {case.cause}")
+    if outcome:
+        raise ValueError(f"{ended}; leave out the outcome to put down what was learned from it")
+    if not learned.cause:
+        raise ValueError(f"{ended}; write its cause to put down what was learned from it")
+    return learn(case, learned, now, who)
+
+
+def close(case: Case, outcome: Outcome, learned: Learned, now: datetime, who: str = HAND) -> Decision:
+    """End a case."""
+    why = f"closed by {who}: {learned}"
     return _decided(ended(_taught(case, learned), outcome, why, now), "ended", why, now)
 
 
-def learn(case: Case, learned: Learned, now: datetime) -> Decision:
+def learn(case: Case, learned: Learned, now: datetime, who: str = HAND) -> Decision:
     """Put down what was learned from a case that has ended; its outcome stays."""
     taught = replace(_taught(case, learned), version=case.version + 1)
-    return _decided(taught, "learned", f"by hand: {learned}", now)
+    return _decided(taught, "learned", f"by {who}: {learned}", now)
 
 
 def _taught(case: Case, learned: Learned) -> Case:
     """Return the case with what is known now; what is not said stays as it was."""
     said = {name: text for name, text in vars(learned).items() if text}
     return replace(case, **said)
+
+
+# ------------------------------------------------------------------ going on
+def retried(effect: Effect, now: datetime, who: str = HAND) -> Audit:
+    """Return the audit of a parked effect that is tried again."""
+    why = f"{effect.step}: by {who}"
+    return Audit(now, effect.account, effect.ticket_id, "retried", why, effect.case_id)
+
+
+def resumed(account: str, now: datetime, who: str = HAND) -> Audit:
+    """Return the audit of an account that goes on after a limit stopped it; it is about no ticket."""
+    return Audit(now, account, "", "resumed", f"by {who}")
 
 
 # ------------------------------------------------------------------ promises

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from bridge.http import BridgeSession
 
 
+WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - under this name it stands in the environment, and is remembered
+
+
 class Secret:
     """A secret that prints as ***; `reveal()` is the only way to its text."""
 
@@ -37,6 +40,11 @@ class Secret:
         return "***"
 
 
+def each_of(secret: Secret | None) -> list[str]:
+    """Return the secrets that one variable holds, between commas or on lines of their own."""
+    return secret.reveal().replace(",", " ").split() if secret else []
+
+
 class Memory(Protocol):
     """What one account's connector may remember between runs."""
 
@@ -51,6 +59,9 @@ class Memory(Protocol):
 
     def remember_secret(self, name: str, text: str) -> None:
         """Keep a secret in a file with mode 0600."""
+
+    def forget_secret(self, name: str) -> None:
+        """Keep a secret no longer, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,7 @@ class Tools:
     sleep: Callable[[float], None]
     needs: Needs = Needs()
     directory_age: timedelta = timedelta(hours=1)
+    hooks_at: str | None = None  # where webhooks of this account come in; None: it is polled only
 
 
 class Level(StrEnum):
@@ -102,10 +114,12 @@ class SetupStep:
     """One object that the rules need in the helpdesk.
 
     *state*: present, created, changed, removed; in a dry run missing, differs, absent; or by hand, with how.
+    *secret* is for hands: nobody prints it unless asked for it.
     """
 
     what: str
     state: str
+    secret: Secret | None = None
 
 
 @dataclass(frozen=True)

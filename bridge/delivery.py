@@ -66,8 +66,11 @@ class Delivery:
         self._said: set[str] = set()  # warnings that need no repeating
         self._mail_rests_until: datetime | None = None
 
-    def deliver(self, account: str) -> bool:
-        """Carry out one batch of what is due, many tickets together where the helpdesk can; False if nothing was."""
+    def deliver(self, account: str, few: int = 1) -> bool:
+        """Carry out one batch of what is due, many tickets together where the helpdesk can; False if nothing was.
+
+        As many as *few* are written one by one: nobody then waits for a job.
+        """
         desk = self.engine.desks[account]
         limit = 1 if self._one_by_one else batch_of(desk)
         claims = self.store.claim(account, self.now(), limit=limit, lease=LEASE)
@@ -77,7 +80,7 @@ class Delivery:
             if self.engine.is_shadow:
                 self._hold(claims)
             else:
-                self._carry_out(desk, claims)
+                self._carry_out(desk, claims, few)
         except StoreError:
             raise
         except Exception as exc:  # one effect must not stop the ones behind it
@@ -102,7 +105,7 @@ class Delivery:
         for claim in claims:
             self.store.postpone(claim, self.now() + SHADOW_LASTS, "shadow mode: nothing is sent")
 
-    def _carry_out(self, desk: Connector, claims: Sequence[Claim]) -> None:
+    def _carry_out(self, desk: Connector, claims: Sequence[Claim], few: int) -> None:
         self.telling.tell([claim for claim in claims if claim.effect.kind is EffectKind.ALERT])
         wanted = [claim for claim in claims if claim.effect.kind is not EffectKind.ALERT and self._is_wanted(claim)]
         untold = self._follow_jobs(desk, [claim for claim in wanted if claim.job])
@@ -116,7 +119,9 @@ class Delivery:
                 )
         ready = [(claim, tickets[key]) for claim in waiting if (key := claim.effect.ticket_id) in tickets]
         writes = [write for claim, ticket in ready if (write := self._prepare(desk, claim, ticket))]
-        self._write(desk, writes, {claim.effect.effect_id: claim for claim in waiting})
+        by_id = {claim.effect.effect_id: claim for claim in waiting}
+        for together in [[write] for write in writes] if 1 < len(writes) <= few else [writes]:
+            self._write(desk, together, by_id)
 
     # -------------------------------------------------------------- before the write
     def _is_wanted(self, claim: Claim) -> bool:
@@ -296,6 +301,7 @@ class Delivery:
             case Verdict.ADOPTED:
                 self._finish(claim, EffectState.ADOPTED, news.why or "had been written before", news, ticket)
             case Verdict.CONFLICT:
+                self.store.count_up(claim.effect.account, "conflicts")
                 self._again(claim, self.now(), "the ticket changed since it was read", tries=claim.tries + 1)
             case Verdict.UNKNOWN:
                 why = news.why or "no usable answer"

@@ -64,6 +64,8 @@ def examine_here(app: App) -> Iterator[Finding]:
         missing = {_unreachable(one.notify, app.delivery.channels) for one in person.variants if one.notify} - {None}
         if missing:
             yield Finding(Level.WARNING, f"{name} cannot be told anything", "; ".join(sorted(filter(None, missing))))
+    if served_at := app.rules.settings.served_at:
+        yield from _way_in(served_at)
     if _asked_by(app.rules):
         yield from _way_out(app)
 
@@ -75,6 +77,18 @@ def _unreachable(target: str, channels: Channels) -> str | None:
     if "://" in target:
         return None
     return None if channels.smtp_url else SET_SMTP
+
+
+def _way_in(served_at: str) -> Iterator[Finding]:
+    """Look whether we are found where webhooks and links lead."""
+    if urlsplit(served_at).scheme != "https":
+        todo = "write the https address under which the world sees this machine"
+        yield Finding(Level.WARNING, f"settings.served_at: only this machine can open {served_at}", todo)
+    if trouble := _page_trouble(served_at):
+        todo = "start recovery-bridge serve, and let the proxy before it lead there; until then polls find ratings"
+        yield Finding(Level.WARNING, f"settings.served_at: {served_at}/healthz {trouble}", todo)
+    else:
+        yield Finding(Level.OK, f"serve is found at {served_at}")
 
 
 # ------------------------------------------------------------------ asking customers again
@@ -100,7 +114,7 @@ def _way_out(app: App) -> Iterator[Finding]:
 
 
 def _page_trouble(page: str) -> str | None:
-    """Return what is wrong with the page of our own question, or None if it answers."""
+    """Return what is wrong with an address at which we should be served, or None if we answer."""
     import requests
 
     try:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from bridge.answering import Answering, Standing, answered
+from bridge.answering import Answering, Standing, answered, is_overtaken
 from bridge.asking import why_barred
 from bridge.briefing import Briefing
 from bridge.connector import Connector
@@ -26,9 +26,9 @@ from bridge.errors import (
     BridgeError,
     HelpdeskError,
     NotFound,
-    Refused,
     StoreError,
 )
+from bridge.hints import KEPT_FOR, Hints
 from bridge.limits import NEVER, Brakes
 from bridge.log import crash
 from bridge.model import (
@@ -45,10 +45,10 @@ from bridge.model import (
     Watched,
 )
 from bridge.pursuit import is_news
-from bridge.reading import BATCH, TRY_AGAIN_AFTER, Reading, batch_of, is_of_the_account, retry_in
+from bridge.reading import BATCH, TRY_AGAIN_AFTER, Reading, batch_of, retry_in
 from bridge.recovery import DeadlinePassed, OwnerGone, PeopleActed, Signal, advance, answer_changed
 from bridge.rules import Rules, facts_of
-from bridge.store import Hint, StaleCase, Store, StoredRating
+from bridge.store import PURGED_AT_ONCE, Hint, StaleCase, Store, StoredRating
 from bridge.survey import NOTHING_KNOWN, Chance
 
 log = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ log = logging.getLogger(__name__)
 MEMORY_REACHES_BACK = timedelta(days=90)
 SWEEP_EVERY = timedelta(days=1)
 SWEEPS_OVERLAP = timedelta(hours=1)
+TIDY_EVERY = timedelta(hours=1)
 POLLS_LAG = timedelta(minutes=2)  # how long a rating may be hidden from polls: Zendesk's export lacks the last minute
 FACTS_KEPT = 5_000  # decisions of each outcome that `explain` can trace
 WATCH_EVERY = timedelta(minutes=5)
@@ -92,6 +93,7 @@ class Engine:
     def __post_init__(self) -> None:
         self.started_at = self.now()
         self.reading = Reading(self.now)
+        self.hints = Hints(self.store, self.now)
         self.briefing = Briefing(self.rules, self.store, self.now, self.new_id, self.known_as)
         self.brakes = Brakes(self.briefing)
         self.is_shadow = self.briefing.is_shadow
@@ -120,6 +122,8 @@ class Engine:
             self._recognise(desk)
         if self.now() - datetime.fromisoformat(state["swept_at"]) >= SWEEP_EVERY:
             self._sweep(desk, state)
+        if self.now() - datetime.fromisoformat(state.get("tidied_at", state["began_at"])) >= TIDY_EVERY:
+            self._tidy(account)
 
     def _begin(self, account: str, now: datetime, since: datetime | None) -> dict[str, str]:
         """Return the account's memory of when things began; going live begins anew and never replays the shadow."""
@@ -189,27 +193,24 @@ class Engine:
                 "the daily sweep found %d bad ratings that polling had missed", late, extra={"account": desk.account}
             )
 
+    def _tidy(self, account: str) -> None:
+        """Forget hints that were followed a day ago, and the words of answers that can no longer be changed."""
+        now = self.now()
+        while self.store.purge_hints(account, now - KEPT_FOR) == PURGED_AT_ONCE and not self.stopping():
+            pass
+        Answering(self.store, self.now).settle(account)
+        self.store.put_account_state(account, tidied_at=now.isoformat())
+
     def receive(self, account: str, delivery_key: str, ticket_id: str) -> bool:
         """Store the hint that a ticket was rated; False if this delivery is known. `decide` reads the rating itself."""
         return self.store.add_hint(account, delivery_key, ticket_id, self.now())
 
-    def _follow_hints(self, desk: Connector) -> None:
-        """Read the ratings that hints point at."""
-        for hint in self.store.hints(desk.account, self.now(), BATCH):
-            try:
-                ratings = desk.ratings_of(hint.ticket_id)
-            except (HelpdeskError, BadRecord) as exc:  # put off, so that it does not stop what is behind it
-                if is_of_the_account(exc):
-                    raise
-                self.store.fail_hint(hint.hint_id, str(exc), self.now() + retry_in(hint.tries))
-                if isinstance(exc, Refused | BadRecord):
-                    continue
-                raise
-            state = self.store.account_state(desk.account)
-            self.store.add_ratings(
-                desk.account, ratings, source="hint", seen_at=self.now(), memory_before=_acts_from(state)
-            )
-            self.store.finish_hint(hint.hint_id)
+    def _follow_hints(self, desk: Connector, begun: datetime) -> bool:
+        """Read the ratings of some tickets that hints point at; False if there are none."""
+        tickets = self.hints.ripe(desk.account, begun)
+        if tickets:
+            self.hints.follow(desk, tickets, _acts_from(self.store.account_state(desk.account)))
+        return bool(tickets)
 
     def answer(self, case_id: str, attempt: int, value: int, comment: str | None) -> bool:
         """Keep a customer's answer, 1 to 5, to our own question; `decide` takes it to the case.
@@ -219,8 +220,12 @@ class Engine:
         taken = Answering(self.store, self.now).take(case_id, attempt, value, comment)
         return taken.standing is Standing.ANSWERED
 
-    def _follow_answers(self, desk: Connector) -> None:
-        """Take the answers to our own question to their cases, and what was changed about answers taken before."""
+    def _follow_answers(self, desk: Connector) -> bool:
+        """Take the answers to our own question to their cases, and what was changed about answers taken before.
+
+        True if any was taken: what it leads to is to be carried out.
+        """
+        taken = False
         for row in self.store.answers(desk.account, self.now(), BATCH):
             case = self.store.case(row.ticket_id)
             if case is not None:
@@ -231,9 +236,18 @@ class Engine:
                 if not self._follow_answer(desk, case, row, ticket):
                     continue  # the case has moved: next time
             self.store.finish_answer(row)
+            taken = True
+        return taken
 
     def _follow_answer(self, desk: Connector, case: Case, row: Hint, ticket: Ticket) -> bool:
         attempt, said = answered(row)
+        if is_overtaken(self.store, case, attempt):  # changed before the later answer was known: the newest counts
+            why = (
+                f"the customer changed the answer of attempt {attempt} to {said.answer.category}; the later one counts"
+            )
+            audit = Audit(self.now(), case.account, case.ticket_id, "overtaken", why, case_id=case.case_id)
+            self.store.save(Decision(audit))
+            return True
         if case.is_open and case.attempt == attempt:
             return self.signal(desk, case, said, ticket)
         if case.answer == said.answer:  # killed before it could say that it had followed this one
@@ -264,15 +278,18 @@ class Engine:
         return any(row.rating.rating_id == rating_id for row in self.store.ratings_of_ticket(account, ticket_id))
 
     # -------------------------------------------------------------- deciding
-    def decide(self, account: str) -> bool:
-        """Give one batch of pending ratings exactly one named outcome each; False if nothing was pending."""
+    def decide(self, account: str, begun: datetime | None = None) -> bool:
+        """Give one batch of pending ratings exactly one named outcome each; False if there was nothing to do.
+
+        Hints that came after *begun* are left to the next time, so that no flood of them holds up everything else.
+        """
         desk = self.desks[account]
-        self._follow_answers(desk)
-        self._follow_hints(desk)
+        took_answers = self._follow_answers(desk)
+        followed = self._follow_hints(desk, begun or self.now())
         looked_at = min(BATCH, 10 * batch_of(desk))  # few, where only one of them is decided about before the next look
         rows = self.store.pending(account, self.now(), looked_at)
         if not rows:
-            return False
+            return took_answers or followed
         if asking := self._settle_what_no_rule_can_match(account, rows):
             self._decide_about(desk, asking[: batch_of(desk)])
         return True

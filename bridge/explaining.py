@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from bridge import show
-from bridge.model import Audit
+from bridge.model import Audit, Case
 from bridge.rehearsal.script import Said
 from bridge.rules import Facts, Rule, Rules, RuleTrace, Verdict, facts_of, inert, recall
 from bridge.store import Store, StoredRating
@@ -186,6 +186,13 @@ def explain_ticket(store: Store, rules: Rules, ticket_id: str, account: str | No
     return [
         _explain(store, name, stored, rules) for name in names for stored in store.ratings_of_ticket(name, ticket_id)
     ]
+
+
+def explain_case(store: Store, rules: Rules, case: Case) -> Explanation | None:
+    """Explain the rating that began a case, in the last version that it is about; None if it is not known."""
+    versions = store.versions_of(case.account, case.rating_id)
+    about = [stored for stored in versions if stored.case_id == case.case_id] or versions
+    return _explain(store, case.account, about[-1], rules) if about else None
 
 
 def _explain(store: Store, account: str, stored: StoredRating, rules: Rules) -> Explanation:

@@ -1,18 +1,56 @@
 """The recovery funnel and its honest figures: how far cases came, of how many, and how sure that is.
 
 Pure. Definitions and their traps: every share names its denominator; the headline counts all that was flagged, whether
-or not anybody answered (intention to treat); its interval is Wilson's (1927), at 95 %.
+or not anybody answered (intention to treat); its interval is Wilson's (1927), at 95 %. The store puts the `Marks` of a
+case beside it, and adds them up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import date, datetime, time, timedelta, tzinfo
+from math import ceil, sqrt
 
-from bridge.model import Outcome
+from bridge.model import Case, Category, Outcome
+
+Z = 1.959963984540054  # 95 % of a normal distribution lie so many standard deviations around its mean
+FEW = 20  # cases; of fewer nothing can be said
+SHADOW = "shadow: "  # begins the reason of a case that shadow mode decided about
+BETTER, SAME, WORSE = "better", "same", "worse"
+OURS, TEAM, CUSTOMER = "ours", "team", "customer"
+OTHERS = frozenset({"product", "policy", "third_party"})  # parties that the service does not answer for
+LONGEST_LABEL = 100  # characters, as of a name in rules.yaml: together they must fit into an index
+
+DEFINITIONS: Mapping[str, str] = {
+    "rated_bad": "bad ratings of the period, whatever became of them; not those from before the bridge began to act",
+    "flagged": "recoveries begun, also for neutral ratings and at agents' requests; the shares are of all of them",
+    "assigned": "of the flagged: an agent had it",
+    "acknowledged": "of the flagged: its owner did something on the ticket, at any time",
+    "contacted": "of the flagged: a person wrote to the customer, at any time",
+    "solved": "of the flagged: its ticket was solved, at any time",
+    "surveyed": "of the flagged: the customer was asked again",
+    "answered": "of the flagged: the customer rated again, asked or not",
+    "recovered": "of the flagged: the customer's last word is good; a case that people closed as recovered is none",
+    "dismissed": "left out everywhere: the rating was withdrawn, or the ticket was deleted, merged or spam",
+    "shadow": "left out everywhere: shadow mode decided about it, and nobody acted",
+    "open": "of the flagged: not ended yet; a young week has many of them, and is no bad week for that",
+    "recovery_rate": "recovered of all flagged, with its interval of 95 % (Wilson)",
+    "bounds": "of all flagged: lowest, if nobody is recovered who has not answered; highest, if all of them are, and "
+    "everybody whose case is still open",
+    "among_answers": "recovered of those that answered: it flatters, because content customers answer more often",
+    "without_others_fault": "the same without cases whose cause lies with product, policy or a third party",
+    "change": "of those that answered and had rated before: better or worse by good, neutral and bad; within one of "
+    "these by value, where both are on one scale",
+    "lags": "each from the first time that it happened; median and ninth decile of the cases in which it did",
+}
+CAUTION = (
+    "No group without a recovery is compared here, and many customers would rate better the next time anyway: "
+    "read this as association, not effect."
+)
 
 
+# ------------------------------------------------------------------ shares
 @dataclass(frozen=True)
 class Share:
     """So many of so many."""
@@ -20,12 +58,44 @@ class Share:
     numerator: int
     denominator: int
 
+    @property
+    def value(self) -> float | None:
+        """The share, None where there is nothing to share."""
+        return self.numerator / self.denominator if self.denominator else None
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Within which the true share lies with 95 % confidence; from 0 to 1 where there is nothing to share."""
+        n = self.denominator
+        if not n:
+            return 0.0, 1.0
+        p = self.numerator / n
+        middle, spread = p + Z * Z / (2 * n), Z * sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
+        low, high = ((middle + way) / (1 + Z * Z / n) for way in (-spread, spread))
+        return (max(0.0, low) if self.numerator else 0.0), (min(1.0, high) if self.numerator < n else 1.0)
+
+    @property
+    def low(self) -> float | None:
+        """The lower end of the interval, None where there is nothing to share."""
+        return self.interval[0] if self.denominator else None
+
+    @property
+    def high(self) -> float | None:
+        """The upper end."""
+        return self.interval[1] if self.denominator else None
+
+    @property
+    def is_few(self) -> bool:
+        """True if it is of too few to say anything."""
+        return self.denominator < FEW
+
+
+# ------------------------------------------------------------------ what is counted
 @dataclass(frozen=True)
 class Funnel:
     """How far the cases of a period came; each step counts those that ever reached it."""
 
-    rated_bad: int  # ratings of the period that the helpdesk calls bad, whatever became of them
+    rated_bad: int | None  # ratings of the period that the helpdesk calls bad; None of a rule, cause, party or group
     flagged: int  # recoveries begun, without those that were dismissed
     assigned: int
     acknowledged: int
@@ -37,11 +107,29 @@ class Funnel:
     dismissed: int  # left out above: rating withdrawn, ticket deleted or merged, spam
     open: int  # of the flagged, those that have not ended: their end is not known yet
     outcomes: Mapping[Outcome, int]  # of those that ended
+    shadow: int = 0  # left out above: decided about in shadow mode
+    again: int = 0  # of the answered, those that are open in a second attempt
 
     @property
     def recovery(self) -> Share:
         """Recovered, of all flagged."""
         return Share(self.recovered, self.flagged)
+
+    @property
+    def among_answers(self) -> Share:
+        """Recovered, of those that answered: naive, because content customers answer more often."""
+        return Share(self.recovered, self.answered)
+
+    @property
+    def lowest(self) -> Share:
+        """Recovered of all flagged, if nobody is who has not answered."""
+        return self.recovery
+
+    @property
+    def highest(self) -> Share:
+        """Recovered of all flagged, if everybody is who has not answered or whose case is open."""
+        lost = self.answered - self.recovered - self.again
+        return Share(self.flagged - lost, self.flagged)
 
 
 @dataclass(frozen=True)
@@ -57,7 +145,7 @@ class Lag:
 
 @dataclass(frozen=True)
 class Slice:
-    """The funnel of one week, rule, cause or group; *label* is for people."""
+    """The funnel of one week, rule, cause, party or group; *label* is the day of its Monday, a name, an id, or ""."""
 
     label: str
     funnel: Funnel
@@ -75,7 +163,7 @@ class Figures:
     change: Mapping[str, int]  # of those that answered: better, same, worse than the first rating, on a common scale
     lags: Sequence[Lag]
     weeks: Sequence[Slice]  # by the Monday of their flagging, the oldest first; a week without cases is there too
-    rules: Sequence[Slice]
+    rules: Sequence[Slice]  # these four: most cases first
     causes: Sequence[Slice]  # "" for not known yet
     parties: Sequence[Slice]
     groups: Sequence[Slice]  # labels are group ids; "" for none
@@ -84,3 +172,158 @@ class Figures:
 def monday(day: date) -> date:
     """Return the Monday of a day's week."""
     return day - timedelta(days=day.weekday())
+
+
+def weeks_back(number: int, now: datetime, zone: tzinfo) -> datetime:
+    """Return the Monday, at midnight in *zone*, with which so many weeks begin of which this one is the last."""
+    first = monday(now.astimezone(zone).date()) - timedelta(weeks=number - 1)
+    return datetime.combine(first, time(), zone)
+
+
+def weeks_of(since: datetime, until: datetime, zone: tzinfo) -> list[tuple[date, datetime, datetime]]:
+    """Return the weeks that a period touches, each with its Monday there and its part of the period."""
+    found = []
+    day = monday(since.astimezone(zone).date())
+    while (begins := datetime.combine(day, time(), zone)) < until:
+        following = day + timedelta(weeks=1)
+        found.append((day, max(begins, since), min(datetime.combine(following, time(), zone), until)))
+        day = following
+    return found
+
+
+# ------------------------------------------------------------------ one case
+@dataclass(frozen=True)
+class Marks:
+    """What figures count of one case. Times are whole seconds after its flagging, or None; none if it was dismissed."""
+
+    labels: tuple[str, str, str, str]  # rule, cause, party, group; "" for none
+    is_shadow: bool
+    owned: bool = False
+    word: Category | None = None  # the customer's last
+    change: str | None = None  # from the first word to the last: better, same, worse
+    flagged_after: int | None = None  # after the rating
+    acknowledged_after: int | None = None
+    contacted_after: int | None = None
+    solved_after: int | None = None
+    asked_after: int | None = None
+    answered_after: int | None = None
+
+
+def marks(case: Case) -> Marks:
+    """Return what figures count of a case as it is."""
+
+    def after(at: datetime | None) -> int | None:
+        return None if at is None else seconds(at - case.flagged_at)
+
+    rule, cause, party, group = (text[:LONGEST_LABEL] for text in _labels(case))
+    none = Marks((rule, cause, party, group), is_shadow=is_shadow(case))
+    if case.outcome is Outcome.DISMISSED:
+        return none
+    return replace(
+        none,
+        owned=bool(case.assigned_at or case.assignee_id),
+        word=case.answer.category if case.answer else None,
+        change=change_of(case),
+        flagged_after=None if case.is_request else seconds(case.flagged_at - case.rated_at),
+        acknowledged_after=after(case.acknowledged_at),
+        contacted_after=after(case.contacted_at),
+        solved_after=after(case.solved_at),
+        asked_after=after(case.asked_at),
+        answered_after=after(case.answer.at) if case.answer else None,
+    )
+
+
+def _labels(case: Case) -> tuple[str, str, str, str]:
+    return case.rule, case.cause or "", case.party or "", case.group_id or ""
+
+
+def is_shadow(case: Case) -> bool:
+    """True for a case that shadow mode decided about: nobody acted."""
+    return case.outcome is Outcome.DISMISSED and case.reason.startswith(SHADOW)
+
+
+def seconds(length: timedelta) -> int:
+    """Return a length of time in whole seconds; what seems to have come first took none."""
+    return max(0, round(length.total_seconds()))
+
+
+def change_of(case: Case) -> str | None:
+    """Compare the customer's last word with the first; None without either.
+
+    Values compare on one scale only: 2 of 5 says nothing else than the bad one of two thumbs.
+    """
+    last = case.answer
+    if last is None or case.is_request:
+        return None
+    values = (last.value, case.rating) if last.scale_max == case.scale_max else (0, 0)
+    if last.category.is_better_than(case.category):
+        return BETTER
+    if case.category.is_better_than(last.category):
+        return WORSE
+    return BETTER if values[0] > values[1] else WORSE if values[0] < values[1] else SAME
+
+
+# ------------------------------------------------------------------ many cases
+@dataclass(frozen=True)
+class Group:
+    """The cases of one rule, cause, party and group."""
+
+    labels: tuple[str, str, str, str]  # in this order; "" for none
+    funnel: Funnel
+
+
+_NUMBERS = tuple(one.name for one in fields(Funnel) if one.name not in ("rated_bad", "outcomes"))
+
+
+def total(funnels: Iterable[Funnel], rated_bad: int | None = None) -> Funnel:
+    """Add funnels up."""
+    found = list(funnels)
+    numbers = {name: sum([getattr(one, name) for one in found]) for name in _NUMBERS}
+    outcomes = {outcome: sum([one.outcomes.get(outcome, 0) for one in found]) for outcome in Outcome}
+    return Funnel(rated_bad=rated_bad, outcomes={key: sums for key, sums in outcomes.items() if sums}, **numbers)
+
+
+def by_label(groups: Iterable[Group], place: int) -> list[Slice]:
+    """Return the funnels of one kind of label, by its place among the labels of a group; most cases first."""
+    found: dict[str, list[Funnel]] = {}
+    for group in groups:
+        found.setdefault(group.labels[place], []).append(group.funnel)
+    slices = [Slice(label, total(funnels)) for label, funnels in found.items()]
+    return sorted((one for one in slices if one.funnel.flagged), key=lambda one: (-one.funnel.flagged, one.label))
+
+
+def lag_of(name: str, whose: str, lengths: Iterable[int]) -> Lag:
+    """Return how long something took, from the seconds of each case; the exact values, nearest rank."""
+    found = sorted(lengths)
+    if not found:
+        return Lag(name, whose, 0, None, None)
+    median, ninth = (timedelta(seconds=found[ceil(part * len(found)) - 1]) for part in (0.5, 0.9))
+    return Lag(name, whose, len(found), median, ninth)
+
+
+@dataclass(frozen=True)
+class Period:
+    """The cases that were flagged in a time on these accounts."""
+
+    since: datetime
+    until: datetime
+    accounts: Sequence[str]
+
+
+def figures(
+    period: Period, groups: Sequence[Group], weeks: Sequence[Slice], change: Mapping[str, int], lags: Sequence[Lag]
+) -> Figures:
+    """Put the figures of a period together from what was counted."""
+    rules, causes, parties, of_groups = (by_label(groups, place) for place in range(4))
+    return Figures(
+        **vars(period),
+        funnel=total((one.funnel for one in groups), sum(one.funnel.rated_bad or 0 for one in weeks)),
+        without_others_fault=total(one.funnel for one in groups if one.labels[2] not in OTHERS),
+        change=change,
+        lags=lags,
+        weeks=weeks,
+        rules=rules,
+        causes=causes,
+        parties=parties,
+        groups=of_groups,
+    )

@@ -17,6 +17,7 @@ import math
 import re
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -107,6 +108,9 @@ class Budget:
         self.used_until = datetime.min.replace(tzinfo=UTC)  # GCRA's theoretical arrival time
         self.stopped_until: datetime | None = None
         self.stopped_because = ""
+        self.remaining: int | None = None  # calls of this minute, as the helpdesk said last
+        self.clock_skew: float | None = None  # seconds that our clock is ahead of the helpdesk's
+        self.answered: Counter[str] = Counter()  # by status, `none` for calls without an answer; over all processes
 
     def admit(self) -> float:
         """Count one call and return how many seconds to wait before making it, at most PATIENCE.
@@ -137,6 +141,9 @@ class Budget:
         limit = _first_int(headers, "x-rate-limit", "ratelimit-limit", "x-ratelimit-total")
         if limit:
             self.limit = limit
+        remaining = _first_int(headers, "x-rate-limit-remaining", "ratelimit-remaining", "x-ratelimit-remaining")
+        if remaining is not None:
+            self.remaining = remaining
         for name, value in headers.items():
             if found := _ENDPOINT_LIMIT.match(name):
                 self._learn_endpoint(found["name"], value)
@@ -156,6 +163,9 @@ class Budget:
             "used_until": self.used_until.isoformat(),
             "stopped_until": self.stopped_until.isoformat() if self.stopped_until else None,
             "because": self.stopped_because,
+            "remaining": self.remaining,
+            "clock_skew": self.clock_skew,
+            "answered": dict(self.answered),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -165,6 +175,8 @@ class Budget:
         stopped = state.get("stopped_until")
         self.stopped_until = datetime.fromisoformat(stopped) if stopped else None
         self.stopped_because = str(state.get("because", ""))
+        self.remaining, self.clock_skew = state.get("remaining"), state.get("clock_skew")
+        self.answered = Counter(state.get("answered", {}))
 
 
 class _InTime(io.RawIOBase):
@@ -266,6 +278,7 @@ class BridgeSession(requests.Session):
             return super().request(method, target, *args, **options)
         except (requests.RequestException, HTTPError, UnicodeError) as exc:  # requests lets some of urllib3's through
             where = f"{self.account}: {str(method).upper()} {_path(target)}"
+            self.budget.answered["none"] += 1
             raise Unreachable(f"{where}: {_transport_trouble(exc, self.timeout)}") from exc
 
     def target(self, url: str) -> str:
@@ -313,10 +326,12 @@ class BridgeSession(requests.Session):
         where = f"{self.account}: {response.request.method} {_path(response.url)}"
         body = _read(response, where, self.largest)  # to its end, so that the connection is free whatever comes
         now = self.budget.now()
+        self.budget.answered[str(response.status_code)] += 1
         self.budget.learn(response.headers)
         if date := response.headers.get("Date"):
             try:
                 self.helpdesk_time = parsedate_to_datetime(date).astimezone(UTC)
+                self.budget.clock_skew = (now - self.helpdesk_time).total_seconds()
             except (ValueError, OverflowError):
                 self.helpdesk_time = None
         status = response.status_code

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bridge.briefing import Briefing
-from bridge.decision import who_hears
-from bridge.model import Audit, Decision, Effect, EffectKind
-from bridge.rules import Playbook, Rules
+from bridge.model import Audit, Decision
+from bridge.rules import Rules
 from bridge.rules.schema import SHARE_COUNTS_FROM
 from bridge.store import Store
 
@@ -65,28 +64,17 @@ class Brakes:
                 yield f"{flagged} of {rated} ratings of a day are recovered (limits: share_of_rated)"
 
     def hold(self, account: str, row_id: int, why: str) -> None:
-        """Leave a rating undecided until `resume`; the first one tells a person."""
+        """Leave a rating undecided until `resume`; of the first one a person is told (bridge/vigil.py)."""
         self.store.hold_rating(row_id, why)
-        if not self.store.account_state(account).get("held"):
-            log.error(why, extra={"account": account})
-            self.store.put_account_state(account, held=why)
-            self._tell_about(account, why)
-
-    def _tell_about(self, account: str, text: str) -> None:
-        """Tell a person about an account; the message hangs on its newest case."""
-        name = who_hears(Playbook(), self.rules)
-        newest = self.store.cases(account=account, limit=1)
-        if name is None or not newest:
+        if self.store.account_state(account).get("held"):
             return
-        person, case, now = self.rules.person(name), newest[0], self.briefing.now()
-        message = Effect(
-            effect_id=self.briefing.new_id(), case_id=case.case_id, account=account, ticket_id=case.ticket_id,
-            kind=EffectKind.ALERT, step=f"held:{now:%Y%m%d%H%M%S}", person=name,
-            target=person.notify or person.agent, text=f"{account}: {text}",
-            not_before=self.rules.calendar(account).after_quiet(now),
-        )  # fmt: skip
-        audit = Audit(now, account, case.ticket_id, "held", text, case_id=case.case_id)
-        self.store.save(Decision(audit, None, (message,)))
+        log.error(why, extra={"account": account})
+        now, newest = self.briefing.now(), self.store.cases(account=account, limit=1)
+        self.store.put_account_state(account, held=why, held_at=now.isoformat())
+        self.store.count_up(account, "limits_reached")
+        if newest:  # stands in the story of the last case that was let through
+            audit = Audit(now, account, newest[0].ticket_id, "held", why, case_id=newest[0].case_id)
+            self.store.save(Decision(audit, None, ()))
 
     def why_enough(self, account: str, ticket_id: str, customer: str | None) -> str | None:
         """Know when to quit: return why a ticket or a customer gets no further recovery, or None."""

@@ -19,6 +19,7 @@ from bridge.rules import Rules, check, load, read
 log = logging.getLogger(__name__)
 
 REFUSED = "rules_refused"  # in the state of each account: why the file as it is now is not used
+REFUSED_AT = "rules_refused_at"  # and since when
 
 
 def read_working(path: Path) -> Rules:
@@ -105,4 +106,5 @@ class LivingApp:
     def _tell(self, why: str) -> None:
         for account in self.app.accounts:
             if self.app.store.account_state(account).get(REFUSED, "") != why:
-                self.app.store.put_account_state(account, **{REFUSED: why})
+                at = self.app.now().isoformat() if why else None
+                self.app.store.put_account_state(account, **{REFUSED: why, REFUSED_AT: at})

@@ -95,6 +95,11 @@ def database_url(env: Environment, folder: Path) -> str:
 
 
 # ------------------------------------------------------------------ private files
+def remembered(folder: Path, account: str, name: str) -> Path:
+    """Return the file of a secret that a connector remembers."""
+    return folder / f"{account}.{name}"
+
+
 def read_private(path: Path) -> str | None:
     """Return the text of a private file, or None if there is none."""
     try:
@@ -120,9 +125,22 @@ def write_private(path: Path, text: str) -> None:
         raise StoreError(f"{path}: cannot be written ({exc.strerror})") from exc
 
 
+def remove_private(path: Path) -> None:
+    """Remove a private file, if there is one."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        raise StoreError(f"{path}: cannot be removed ({exc.strerror})") from exc
+
+
 def survey_key(folder: Path) -> str:
     """Return the secret with which links to our own question are signed: 64 hexadecimal digits, made when missing."""
     return _own_key(folder / "survey.key", "links that were sent before then lead nowhere")
+
+
+def session_key(folder: Path) -> str:
+    """Return the secret with which the sessions of people are signed: 64 hexadecimal digits, made when missing."""
+    return _own_key(folder / "session.key", "everybody then signs in again")
 
 
 def customer_hasher(folder: Path) -> Callable[[str], str]:

@@ -445,5 +445,5 @@ def finding_line(finding: Finding) -> str:
 
 
 def setup_line(account: str, step: SetupStep) -> str:
-    """Return one line of `setup`."""
-    return f"{account}: {step.state:<16} {step.what}"
+    """Return one line of `setup`; what is left to people may have one for each field that they fill in."""
+    return f"{account}: {step.state:<16} {step.what}".replace("\n", f"\n{'':<{len(account) + 20}}")

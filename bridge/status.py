@@ -16,7 +16,9 @@ from typing import Any
 from bridge.model import Case, EffectState, Outcome
 from bridge.rules import Rules, in_force
 from bridge.show import count, duration, moment, money
+from bridge.silence import Rhythm, Sign, Silence
 from bridge.store import Spending, Store
+from bridge.vigil import in_words, rhythm_in, silence_as_json, silence_in
 
 QUIET_AFTER = timedelta(days=30)  # a rule that matched nothing for so long is named
 LATE_AFTER = timedelta(minutes=15)
@@ -78,6 +80,8 @@ class AccountStatus:
     late: bool
     waits_until: datetime | None  # told to stay away by the helpdesk, or our share of its limit is used up
     held: str  # why a limit stopped the account; empty if none did
+    silence: Silence | None  # what does not come any more, for longer than ever before
+    rhythm: Mapping[Sign, Rhythm]  # what silence is measured by
     rules_refused: str  # why the file as it is now is not used by the process that runs
     ratings_pending: int
     records_failed: int
@@ -93,9 +97,11 @@ class AccountStatus:
     def as_json(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
         times = ("began_at", "succeeded_at", "waits_until")
+        rhythm = {sign: (one.as_json() or {}) | {"is_known": one.is_known} for sign, one in self.rhythm.items()}
+        heard = {"silence": silence_as_json(self.silence), "rhythm": rhythm}
         named = [dict(zip(("case_id", "amount", "because"), one, strict=True)) for one in self.last_30_days.overrides]
         days = {"last_30_days": asdict(self.last_30_days) | {"overrides": named}}
-        return vars(self) | {name: moment(getattr(self, name)) for name in times} | days
+        return vars(self) | {name: moment(getattr(self, name)) for name in times} | heard | days
 
 
 def account_status(store: Store, rules: Rules, account: str, now: datetime) -> AccountStatus:
@@ -117,6 +123,8 @@ def account_status(store: Store, rules: Rules, account: str, now: datetime) -> A
         late=succeeded_at is None or now - succeeded_at > LATE_AFTER,
         waits_until=stopped if stopped and stopped > now else None,
         held=str(state.get("held", "")),
+        silence=silence_in(state),
+        rhythm=rhythm_in(state),
         rules_refused=str(state.get("rules_refused", "")),
         ratings_pending=counts.pending,
         records_failed=counts.failed,
@@ -166,6 +174,8 @@ def _lines(report: AccountStatus, now: datetime) -> list[str]:
         lines.append(f"  rules.yaml was changed and is NOT used; the rules of before decide: {report.rules_refused}")
     if report.held:
         lines.append(f"  begins no recovery: {report.held}")
+    if report.silence:
+        lines.append(f"  SILENT: {in_words(report.silence, now)}")
     if report.error:
         lines.append(f"  last trouble: {report.error}")
     if parked:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from commands import SINCE, Said, Shell, shell_beside_a_company
 
+from bridge.cli.shell import whoever
 from bridge.store import Store
 
 IN_A_WEEK = f"{datetime.now(UTC) + timedelta(days=7):%Y-%m-%d}"
@@ -65,7 +66,7 @@ def refused(said: Said, *texts: str) -> bool:
 def test_a_case_is_closed_by_hand_with_a_cause_and_its_party(shell: Shell, case_id: str) -> None:
     said = shell("case close", case_id, "--outcome", "unfixable", "--cause", "Defect")
 
-    assert said.says("stage: ended, unfixable: closed by hand: cause Defect, party product")
+    assert said.says(f"stage: ended, unfixable: closed by {whoever()}: cause Defect, party product")
     assert said.says("  learned: cause Defect, party product")
     assert case_id not in shell("cases").out
 
@@ -91,14 +92,14 @@ def test_a_case_that_has_ended_learns_its_cause_later(shell: Shell, case_id: str
     said = shell("case close", case_id, "--cause", "Too slow", "--remedy", "Sent by courier", "--json").json
 
     assert (said["outcome"], said["cause"], said["party"]) == ("no_response", "Too slow", "service")
-    assert said["audits"][-1]["reason"] == "by hand: cause Too slow, remedy Sent by courier, party service"
+    assert said["audits"][-1]["reason"] == f"by {whoever()}: cause Too slow, remedy Sent by courier, party service"
 
 
 @pytest.mark.parametrize(
     ("first", "second", "advice"),
     [
-        ((), ("--cause", "Defect", "--outcome", "recovered"), "leave out --outcome"),
-        ((), (), "has ended already: stopped; write its --cause"),
+        ((), ("--cause", "Defect", "--outcome", "recovered"), "leave out the outcome"),
+        ((), (), "has ended already: stopped; write its cause"),
         (("--cause", "Defect"), ("--cause", "Too slow"), "has ended already: stopped, cause: Defect"),
     ],
 )

@@ -131,3 +131,39 @@ def test_whoever_is_told_only_sometimes_needs_a_way_too(shell: Shell) -> None:
     )
 
     assert shell("doctor --account acme").says("leads cannot be told anything\n         -> set BRIDGE_SMTP_URL")
+
+
+# ------------------------------------------------------------------ webhooks
+def served_at(shell: Shell, address: str) -> None:
+    shell.edit(("settings:\n", f"settings:\n  served_at: {address}\n"))
+
+
+def test_where_we_are_served_is_asked_for_and_so_is_each_helpdesk(shell: Shell) -> None:
+    served_at(shell, shell.page)
+
+    said = shell("doctor --json")
+
+    untold = {"acme": "no webhook tells us of ratings", "shop": "no rule tells us of ratings"}
+    assert f"serve is found at {shell.page}" in findings(said, None, "ok")
+    for account, what in untold.items():
+        assert f"{what}: ratings are found by polling alone" in findings(said, account, "warning")
+
+
+def test_an_address_at_which_nobody_serves_is_a_warning(shell: Shell) -> None:
+    served_at(shell, "http://127.0.0.1:9")
+
+    said = shell("doctor --account acme")
+
+    assert said.says("settings.served_at: http://127.0.0.1:9/healthz does not answer", "-> start recovery-bridge serve")
+
+
+def test_a_secret_to_be_pasted_is_shown_on_request_alone(shell: Shell) -> None:
+    served_at(shell, shell.page)
+
+    quiet, shown = (shell(f"setup --account shop {words}") for words in ("", "--show-secret"))
+    for_programs = shell("setup --account shop --show-secret --json").json
+
+    secret = (shell.state / "shop.webhook_secret").read_text()
+    assert (secret in quiet.out + quiet.err, secret in shown.out, secret in shown.err) == (False, True, False)
+    assert [step["secret"] for step in for_programs if "secret" in step] == [secret]
+    assert (shell.state / "shop.webhook_secret").stat().st_mode & 0o077 == 0

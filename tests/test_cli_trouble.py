@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from commands import API_KEY, CANARY, SINCE, Said, Shell, shell_beside_a_company
 
+from bridge.cli.shell import whoever
 from connectors.sandbox.world import Fault
 
 ALWAYS = 99  # times that a fault happens
@@ -327,6 +328,7 @@ def test_a_parked_effect_ends_with_3_until_it_is_retried(shell: Shell) -> None:
     assert shell("status").code == 3
     (parked,) = shell("retry --list --json").json["parked"]
     assert "1 effect and 0 records will be tried again" in shell(f"retry {parked['effect_id']}").out
+    assert shell("case", parked["case_id"]).says("retried: ", f": by {whoever()}")
     assert shell("status").says("1 effect waiting, 0 parked")
 
 

@@ -16,15 +16,16 @@ HOUSE = (
     # floor 0: words
     "errors", "model", "connector",
     # floor 1: thinking
-    "hours", "rules", "messages", "owner", "deadlines", "noticing", "decision", "private_note", "survey", "pursuit",
-    "recovery", "by_hand", "rehearsal", "starter", "backtest",
+    "hours", "silence", "rules", "messages", "owner", "deadlines", "noticing", "decision", "private_note", "survey",
+    "pursuit", "recovery", "by_hand", "rehearsal", "starter", "backtest", "funnel",
     # floor 2: hands
-    "settings", "remembered", "http", "log", "notify", "survey_link", "store",
+    "settings", "logins", "remembered", "http", "log", "heartbeat", "notify", "survey_link", "store",
     # floor 3: where thinking meets hands
-    "reading", "briefing", "limits", "deciding", "asking", "answering", "engine", "telling", "delivery",
+    "reading", "hints", "briefing", "notices", "limits", "deciding", "asking", "answering", "engine", "telling",
+    "delivery",
     # floor 4: entrances
-    "show", "app", "doctor", "planning", "shadow", "reloading", "editing", "backtesting", "explaining", "verifying",
-    "status", "web", "cli",
+    "show", "vigil", "app", "doctor", "planning", "shadow", "reloading", "editing", "backtesting", "explaining",
+    "verifying", "status", "report", "metrics", "backup", "web", "cli",
 )  # fmt: skip
 THINKING = HOUSE[HOUSE.index("hours") : HOUSE.index("settings")]
 HANDS = {"asyncio", "http", "logging", "os", "random", "requests", "secrets", "shutil", "socket", "sqlalchemy",

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.shell import cli, json_option, looking_at, print_json, rules_option
+from bridge.cli.shell import cli, json_option, looking_at, print_json, rules_option, whoever
 from bridge.errors import AlreadyRunning
 
 if TYPE_CHECKING:
-    from bridge.by_hand import Learned
     from bridge.decision import Spent
     from bridge.hours import Calendar
     from bridge.model import Case, Decision
@@ -118,43 +118,25 @@ def close(case_id: str, rules_path: Path, as_json: bool, outcome: str | None, **
     from bridge import by_hand
     from bridge.model import Outcome
 
-    now = datetime.now(UTC)
+    now, who = datetime.now(UTC), whoever()
     with looking_at(rules_path) as (rules, store):
-        known = _learned(rules, learned)
+        with _usage():
+            known = by_hand.learned(learned, rules)
 
         def decide(found: Case) -> Decision:
-            if found.is_open:
-                return by_hand.close(found, Outcome(outcome or "stopped"), known, now)
-            _refuse_a_second_end(found, outcome, known.cause)
-            return by_hand.learn(found, known, now)
+            with _usage():
+                return by_hand.conclude(found, Outcome(outcome) if outcome else None, known, now, who)
 
         _tell(store, rules, _decide(store, case_id, decide), as_json)
 
 
-def _learned(rules: Rules, said: dict[str, str | None]) -> Learned:
-    """Return what was said, with the cause as rules.yaml names it and its party."""
-    from bridge import by_hand
-    from bridge.rules.problems import unknown
-
-    known = {name: by_hand.typed(text) if text else None for name, text in said.items()}
-    cause = known["cause"]
-    if cause and rules.causes and cause not in rules.causes:
-        message, suggestion = unknown("cause", cause, rules.causes)
-        there_are = f"; there are: {', '.join(rules.causes)}" if suggestion else ""
-        raise click.UsageError(f"{message}{there_are}")
-    if cause and cause in rules.causes:
-        known["party"] = known["party"] or rules.causes[cause].party
-    return by_hand.Learned(**known)
-
-
-def _refuse_a_second_end(found: Case, outcome: str | None, cause: str | None) -> None:
-    ended = f"case {found.case_id} has ended already: {found.outcome}"
-    if found.cause:
-        raise click.UsageError(f"{ended}, cause: {found.cause}")
-    if outcome:
-        raise click.UsageError(f"{ended}; leave out --outcome to put down what was learned from it")
-    if not cause:
-        raise click.UsageError(f"{ended}; write its --cause to put down what was learned from it")
+@contextmanager
+def _usage() -> Iterator[None]:
+    """Turn what by_hand says about words that cannot be used into wrong usage of a command."""
+    try:
+        yield
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from exc
 
 
 # ------------------------------------------------------------------ promises

@@ -57,12 +57,16 @@ def doctor(rules_path: Path, account: str | None, as_json: bool) -> None:
 @json_option
 @click.option("--dry-run", is_flag=True, help="Say what would be created or removed.")
 @click.option("--remove", is_flag=True, help="Take away what setup created.")
-def setup(rules_path: Path, account: str | None, as_json: bool, dry_run: bool, remove: bool) -> None:
+@click.option("--show-secret", is_flag=True, help="Print the secrets that are to be pasted into a helpdesk by hand.")
+def setup(
+    rules_path: Path, account: str | None, *, as_json: bool, dry_run: bool, remove: bool, show_secret: bool
+) -> None:
     """Create in the helpdesk what the rules need. Doing it again changes nothing.
 
     \b
     Example:
         recovery-bridge setup --dry-run
+        recovery-bridge setup --account shop --show-secret
     """
     from bridge import show
 
@@ -75,10 +79,14 @@ def setup(rules_path: Path, account: str | None, as_json: bool, dry_run: bool, r
             except HelpdeskError as exc:  # the other accounts are set up all the same
                 failures.append(exc)
     if as_json:
-        print_json([{"account": name, "what": step.what, "state": step.state} for name, step in steps])
+        shown = [{"account": name, "what": step.what, "state": step.state} for name, step in steps]
+        hidden = [{"secret": step.secret.reveal()} if show_secret and step.secret else {} for _, step in steps]
+        print_json([step | secret for step, secret in zip(shown, hidden, strict=True)])
     else:
         for name, step in steps:
             click.echo(show.setup_line(name, step))
+            if show_secret and step.secret:
+                click.echo(f"{name}: {'':<16} {step.secret.reveal()}")
     for failure in failures:
         click.echo(str(failure), err=True)
     exit_with(worst(failure.exit_code for failure in failures))

@@ -15,6 +15,7 @@ from bridge.cli.shell import (
     looking_at,
     print_json,
     rules_option,
+    whoever,
 )
 
 if TYPE_CHECKING:
@@ -34,13 +35,14 @@ def retry(rules_path: Path, as_json: bool, only_list: bool, effect_ids: tuple[st
         recovery-bridge retry --list
         recovery-bridge retry 9c41d0aa
     """
-    from bridge import show
+    from bridge import by_hand, show
 
+    now, who = datetime.now(UTC), whoever()
     with looking_at(rules_path) as (_, store):
         parked, failures = store.parked(), store.failures()
         _check_effects(effect_ids, parked)
         if not only_list:
-            count = store.retry_parked(effect_ids or None)
+            count = store.retry_parked(effect_ids or None, lambda effect: by_hand.retried(effect, now, who))
             again = 0 if effect_ids else store.retry_failures()
     if as_json:
         print_json(show.stuck_json(parked, failures))
@@ -74,9 +76,10 @@ def resume(account: str, rules_path: Path, as_json: bool) -> None:
     Example:
         recovery-bridge resume acme
     """
+    from bridge.by_hand import resumed
+
     with looking_at(rules_path, account) as (_, store):
-        store.put_account_state(account, held="", resumed_at=datetime.now(UTC).isoformat())
-        waiting = store.release_ratings(account)
+        waiting = store.resume(resumed(account, datetime.now(UTC), whoever()))
     if as_json:
         print_json({"account": account, "ratings_that_waited": waiting})
     else:

@@ -162,7 +162,9 @@ def fields(name: str | None, as_json: bool, as_markdown: bool) -> None:
     from bridge.rules import reference
 
     if as_markdown:
-        for title, table in reference.markdown().items():
+        from bridge.metrics import metrics_table
+
+        for title, table in {**reference.markdown(), "metrics": metrics_table()}.items():
             click.echo(f"<!-- {title} -->\n\n{table}\n")
         return
     found = reference.named(name) if name else reference.entries()

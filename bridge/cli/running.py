@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from bridge.cli.shell import (
     rules_option,
     worst,
 )
+from bridge.cli.signs import Signs
 from bridge.errors import Throttled
 
 if TYPE_CHECKING:
@@ -51,7 +52,14 @@ PROGRESS_EVERY = 0.5  # seconds
 @click.option(
     "--since", callback=read_since, help="Act also on ratings given since this day (they were memory until now)."
 )
-def run(rules_path: Path, as_json: bool, once: bool, every: int, since: datetime | None) -> None:
+@click.option(
+    "--textfile",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write what /metrics of `serve` says into this file after each pass, for Prometheus's node_exporter.",
+)
+def run(
+    *, rules_path: Path, as_json: bool, once: bool, every: int, since: datetime | None, textfile: Path | None
+) -> None:
     """Poll, decide and deliver. In shadow mode (the default) it decides and records, and changes nothing.
 
     \b
@@ -59,25 +67,34 @@ def run(rules_path: Path, as_json: bool, once: bool, every: int, since: datetime
         recovery-bridge run --once                  # from cron
         recovery-bridge run --every 60              # under systemd
         recovery-bridge run --once --since 2026-11-01
+        recovery-bridge run --once --textfile /var/lib/node_exporter/recovery_bridge.prom
     """
     from bridge.reloading import LivingApp
     from bridge.settings import run_lock, state_dir
 
-    stop = Stop()
-    stop.listen()
-    with run_lock(state_dir(os.environ)), LivingApp(rules_path, lambda rules: opened_with(rules, stop)) as living:
-        if not as_json and since is None:
-            _announce_going_live(living.app)
-        _print_pass(living.app, _one_pass(living.app, since), as_json)
-        while not once and not stop.event.wait(every):
-            living.refresh()
-            report = _one_pass(living.app, None)
-            if as_json or _is_news(report):
-                _print_pass(living.app, report, as_json)
-        code = _exit_code(living.app)
+    with closing(Signs(os.environ, textfile)) as signs:
+        stop = Stop(on_progress=signs.heart.beat)
+        stop.listen()
+        with run_lock(state_dir(os.environ)), LivingApp(rules_path, lambda rules: opened_with(rules, stop)) as living:
+            signs.heart.ready()
+            if not as_json and since is None:
+                _announce_going_live(living.app)
+            _print_pass(living.app, _one_pass(living.app, since, signs), as_json)
+            while not once and not _waited(stop, every):
+                living.refresh()
+                report = _one_pass(living.app, None, signs)
+                if as_json or _is_news(report):
+                    _print_pass(living.app, report, as_json)
+            code = _exit_code(living.app)
     if not once and stop.event.is_set():
         code = 0  # a service that was told to stop has done what it was asked
     exit_with(INTERRUPTED if stop.interrupted else code)
+
+
+def _waited(stop: Stop, every: int) -> bool:
+    """Wait for the next pass; True if somebody wants us to stop instead."""
+    stop.sleep(every)
+    return stop.event.is_set()
 
 
 @contextmanager
@@ -104,14 +121,14 @@ def _progress(app: App) -> Iterator[None]:
         click.echo("\x1b[K", nl=False, err=True)
 
 
-def _one_pass(app: App, since: datetime | None) -> dict[str, Any]:
+def _one_pass(app: App, since: datetime | None, signs: Signs) -> dict[str, Any]:
     """Run once over all accounts and return what it did, as the contract promises it."""
     from bridge.engine import Tally
 
     started = time.monotonic()
     app.engine.tally = tally = Tally()
     before = {account: session.requests_made for account, session in app.sessions.items()}
-    with _progress(app):
+    with _progress(app), signs.of_pass(app):
         app.run(since)
     effects = {state: tally.effects[state] for state in ("planned", "applied", "adopted", "refused")}
     return {

@@ -1,4 +1,4 @@
-"""Serving: `serve` takes webhooks in, shows the survey page, and does the work of `run` beside it."""
+"""Serving: `serve` takes webhooks in, shows survey page and dashboard, and does the work of `run` beside it."""
 
 from __future__ import annotations
 
@@ -7,30 +7,23 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import click
 
 from bridge.cli.shell import INTERRUPTED, Stop, cli, exit_with, opened_with, rules_option
-from bridge.errors import SettingsError
+from bridge.errors import BridgeError, SettingsError
 
 log = logging.getLogger(__name__)
 
 BUSY = timedelta(seconds=5)  # for another writer of the database; helpdesks wait 10 seconds for an answer
 
 if TYPE_CHECKING:
-    from starlette.routing import Route
-
-    from bridge.answering import Answering
-    from bridge.app import App
     from bridge.rules import Rules
     from bridge.store import Store
-    from bridge.web.counts import Counts
     from bridge.web.hooks import Hooks
-    from bridge.web.service import Bell
 
 
 @cli.command()
@@ -45,11 +38,12 @@ if TYPE_CHECKING:
     metavar="ADDRESS",
     help="A reverse proxy in front of this, whose X-Forwarded-For is believed; may be given more than once.",
 )
-def serve(rules_path: Path, host: str, port: int, every: int, proxies: tuple[str, ...]) -> None:
-    """Take webhooks, show the survey page, and poll, decide and deliver as `run` does.
+@click.option("--user-header", default="", metavar="HEADER", help="Where a --proxy names who has signed in there.")
+def serve(*, rules_path: Path, host: str, port: int, every: int, proxies: tuple[str, ...], user_header: str) -> None:
+    """Take webhooks, show survey page and dashboard, and poll, decide and deliver as `run` does.
 
-    Webhooks come in at /hooks/ACCOUNT of accounts whose BRIDGE_<ACCOUNT>_WEBHOOK_SECRET is set. Put a proxy with
-    TLS in front.
+    `setup` makes the helpdesks send webhooks. `login add` lets people look at the dashboard. Put a proxy with TLS in
+    front.
 
     \b
     Example:
@@ -57,53 +51,52 @@ def serve(rules_path: Path, host: str, port: int, every: int, proxies: tuple[str
         recovery-bridge serve --port 8080 --proxy 127.0.0.1
     """
     _need_the_extra()
+    from bridge.cli.signs import Signs
     from bridge.reloading import LivingApp
     from bridge.settings import run_lock, state_dir
     from bridge.web.counts import Counts
+    from bridge.web.readiness import Readiness
     from bridge.web.service import Bell, Worker, web_server
+    from bridge.web.site import Site
 
-    bell, counts, servers = Bell(), Counts(), list[Any]()
+    bell, counts, servers, pause = Bell(), Counts(), list[Any](), timedelta(seconds=every)
 
     def leave() -> None:
         for server in servers:
             server.should_exit = True  # accepts nothing more
         bell.stir()
 
-    stop = Stop(leave)
-    stop.listen()
+    def progressed() -> None:
+        signs.heart.beat()
+        ready.beat()
+
     with ExitStack() as stack:
+        signs = stack.enter_context(closing(Signs(os.environ)))
+        stop = Stop(leave, progressed)
+        stop.listen()
         stack.enter_context(run_lock(state_dir(os.environ)))
+        store = stack.enter_context(_own_store())
+        ready = Readiness(store, lambda: datetime.now(UTC), every=pause, stopping=stop.event.is_set)
         living = stack.enter_context(LivingApp(rules_path, lambda rules: opened_with(rules, stop)))
         listening = stack.enter_context(_listen(host, port))
-        hooks, app = stack.enter_context(_web(living.app, bell, counts, stop))
-        servers.append(stack.enter_context(web_server(app, listening, proxies=",".join(proxies))))
-        _announce(living.app.rules, hooks, listening)
+        site = stack.enter_context(
+            Site(living, store, os.environ, bell, counts, why_not_ready=ready.why_not, user_header=user_header)
+        )
+        server = web_server(site.app, listening, proxies=",".join(proxies), user_header=user_header)
+        servers.append(stack.enter_context(server))
+        _announce(living.app.rules, site.hooks, listening)
+        signs.heart.ready()
         Worker(
             living,
             bell,
             counts,
-            every=timedelta(seconds=every),
-            stopping=stop.event.is_set,
-            reloaded=lambda rules: _reopen(hooks, rules),
-            hooked=lambda account: account in hooks.doors,
+            every=pause,
+            stopping=stop.asked,
+            reloaded=lambda _rules: site.reload(),
+            hooked=lambda account: account in site.hooks.doors,
+            of_pass=signs.of_pass,
         ).work()
     exit_with(INTERRUPTED if stop.interrupted else 0)
-
-
-@contextmanager
-def _web(work: App, bell: Bell, counts: Counts, stop: Stop) -> Iterator[tuple[Hooks, Any]]:
-    """Put together what is served: webhooks, the survey page, health; gives the hooks and the application."""
-    from bridge.answering import Answering
-    from bridge.web import health_routes, web_app
-    from bridge.web.hooks import Hooks, doors_of
-    from bridge.web.keeping import Keeper
-
-    page = urlsplit(work.rules.settings.survey_page or "").path
-    with _own_store() as store, closing(Keeper(store, work.now, bell.ring)) as keeper:
-        hooks = Hooks(doors_of(work.rules, os.environ), keeper, counts, work.now)
-        answering = Answering(store, work.now, lambda account: bell.ring(account, ""))
-        health = health_routes(lambda: _why_not_ready(store, stop), prefix=page)
-        yield hooks, web_app([hooks.routes(), _survey_page(work.rules, answering, page), health], counts)
 
 
 def _need_the_extra() -> None:
@@ -137,39 +130,9 @@ def _own_store() -> Iterator[Store]:
         store.close()
 
 
-def _survey_page(rules: Rules, answering: Answering, prefix: str) -> list[Route]:
-    """Return the routes of our own question below a path, if rules.yaml says where its page is."""
-    if not rules.settings.survey_page:
-        return []
-    from bridge.settings import state_dir, survey_key
-    from bridge.survey_link import SurveyLinks
-    from bridge.web.survey_page import SurveyDesk, survey_routes
-
-    links = SurveyLinks(survey_key(state_dir(os.environ)), rules.settings.survey_page)
-    now = answering.now
-    desk = SurveyDesk(lambda token: links.read(token, now()), answering.look, answering.take, now)
-    return survey_routes(desk, prefix=prefix)
-
-
-def _why_not_ready(store: Store, stop: Stop) -> str:
-    if stop.event.is_set():
-        return "this service is about to end"
-    store.ping()
-    return ""
-
-
-def _reopen(hooks: Hooks, rules: Rules) -> None:
-    """Take webhooks for the accounts of a new rules.yaml; secrets that cannot be used leave the old ones in charge."""
-    from bridge.web.hooks import doors_of
-
-    try:
-        hooks.doors = doors_of(rules, os.environ)
-    except SettingsError as exc:
-        log.error("%s", exc)
-
-
 def _announce(rules: Rules, hooks: Hooks, listening: socket.socket) -> None:
-    """Say where this listens and which accounts send webhooks."""
+    """Say where this listens, which accounts send webhooks, and whether anybody can sign in."""
+    from bridge.logins import Logins, logins_path
     from bridge.settings import variable
 
     host, port = listening.getsockname()[:2]
@@ -177,4 +140,10 @@ def _announce(rules: Rules, hooks: Hooks, listening: socket.socket) -> None:
     for account in rules.accounts:
         if account not in hooks.doors:
             name = variable(account, "webhook_secret")
-            log.info("takes no webhooks, and is polled only: %s is not set", name, extra={"account": account})
+            todo = "is polled only, until recovery-bridge setup has made a webhook, or %s is set"
+            log.info(todo, name, extra={"account": account})
+    try:
+        if not Logins(logins_path(os.environ)).entries():
+            log.info("nobody can sign in to the dashboard yet: recovery-bridge login add NAME --role operator")
+    except BridgeError as exc:  # all else can do without
+        log.error("nobody can sign in to the dashboard: %s", exc)

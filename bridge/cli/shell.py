@@ -8,9 +8,11 @@ from __future__ import annotations
 import gc
 import json
 import os
+import pwd
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 EXIT_ORDER = (70, 74, 78, 77, 65, 3, 69)  # where several apply, the first of these is the exit code
 INTERRUPTED = 130
+SLICE = 1.0  # seconds that we wait between two signs of progress
 TERMINATED = 143
 
 rules_option = click.option(
@@ -111,10 +114,13 @@ def load_rules(rules_path: Path) -> Rules:
 class Stop:
     """Set by Ctrl-C and SIGTERM: the item in hand is finished, nothing new is begun."""
 
-    def __init__(self, on_heard: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, on_heard: Callable[[], None] = lambda: None, on_progress: Callable[[], None] = lambda: None
+    ) -> None:
         self.event = threading.Event()
         self.interrupted = False
         self._on_heard = on_heard  # called within a signal handler: it may take no lock
+        self._on_progress = on_progress
 
     def listen(self) -> None:
         """Begin to listen."""
@@ -131,9 +137,16 @@ class Stop:
         with suppress(OSError):
             os.write(2, b"finishing the item in hand; once more leaves at once\n")
 
+    def asked(self) -> bool:
+        """True if somebody wants us to stop. Asked before each item of work: this is the progress that is shown."""
+        self._on_progress()
+        return self.event.is_set()
+
     def sleep(self, seconds: float) -> None:
-        """Wait, unless somebody wants us to stop."""
-        self.event.wait(seconds)
+        """Wait, unless somebody wants us to stop; waiting on purpose is progress, too."""
+        ends_at = time.monotonic() + seconds
+        while not self.asked() and (left := ends_at - time.monotonic()) > 0:
+            self.event.wait(min(left, SLICE))
 
 
 @contextmanager
@@ -151,7 +164,7 @@ def opened_with(rules: Rules, stop: Stop) -> Iterator[App]:
     from bridge.app import open_app
 
     times = {"sleep": stop.sleep, **(click.get_current_context().obj or {})}
-    with open_app(rules, os.environ, stopping=stop.event.is_set, **times) as app:
+    with open_app(rules, os.environ, stopping=stop.asked, **times) as app:
         collect_garbage()
         yield app
 
@@ -181,6 +194,17 @@ def check_account(rules: Rules, account: str | None) -> None:
     """Raise SettingsError for an account that rules.yaml does not have."""
     if account is not None and account not in rules.accounts:
         raise SettingsError(f"{rules.path}: no account {account!r}; there are: {', '.join(rules.accounts)}")
+
+
+def whoever() -> str:
+    """Return the name of the system's user who gave this command, `hand` where the system knows none."""
+    from bridge.by_hand import HAND, typed
+
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may have no names
+        user = HAND
+    return typed(os.environ.get("SUDO_USER") or user)
 
 
 def worst(codes: Iterable[int]) -> int:

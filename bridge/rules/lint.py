@@ -270,7 +270,8 @@ def _unused(rules: Rules, data: Map, report: Reporter) -> None:
         "playbooks": books,
         "notes": {book.note for book in rules.playbooks.values()},
         "people": {name for book in rules.playbooks.values() for name, _ in book.people}
-        | {line.approved_by for line in (rules.goodwill.lines if rules.goodwill else ())},
+        | {line.approved_by for line in (rules.goodwill.lines if rules.goodwill else ())}
+        | {one.to for one in (rules.settings.daily_report,) if one},
     }
     if rules.settings.ticket_fields.cause is None:
         for name, cause in rules.causes.items():

@@ -160,6 +160,7 @@ def _nobody(name: str, book: Playbook, rules: Rules, report: Reporter) -> None:
 
 def _people(rules: Rules, report: Reporter) -> None:
     told = {name for book in rules.playbooks.values() for name, what in book.people if what == "notify"}
+    told |= {rules.settings.daily_report.to} if rules.settings.daily_report else set()
     approve = {goodwill.approved_by for goodwill, _ in _all_goodwill(rules) if goodwill.approval_above}
     for name, person in rules.people.items():
         if person.can_be_told:

@@ -74,6 +74,10 @@ KEYS: Mapping[str, Said] = {  # by the class that defines it
     "Settings.survey_list": ("the addresses that `surveys: listed` asks", "[test@example.com]"),
     "Settings.survey_mail": ("who brings our words to customers: helpdesk or smtp", "smtp"),
     "Settings.survey_page": ("where our own question is answered, once it is served", "https://recovery.example.com"),
+    "Settings.served_at": (
+        "where helpdesks and staff find `serve`, the host alone: for webhooks and links",
+        "https://recovery.example.com",
+    ),
     "Settings.allow_rerating": ("a second rating in the helpdesk may overwrite the first", "true"),
     "Settings.confidential": ("no names of customers in notes and messages", "true"),
     "Settings.ticket_fields": (
@@ -87,6 +91,7 @@ KEYS: Mapping[str, Said] = {  # by the class that defines it
     ),
     "Settings.holidays": ("a country or region, or a list of dates", "DE-BE"),
     "Settings.quiet_hours": ("when nobody is messaged", "21:00-08:00"),
+    "Settings.daily_report": ("a message a day that says what was done", '{to: leads, at: "08:30"}'),
     "Settings.confirm_after": ("how long a bad rating without a word is doubted", "15m"),
     "Settings.max_open": ("how many recoveries an agent has at most before a colleague gets the next", "3"),
     "Settings.absent_after": ("working time without presence that counts as absence", "8h"),
@@ -94,6 +99,8 @@ KEYS: Mapping[str, Said] = {  # by the class that defines it
     "Settings.rate_share": ("our share of the helpdesk's rate limit", "25%"),
     "Settings.directory_age": ("how long groups and agents are remembered", "1h"),
     "Settings.out_of_office": ("tags or user fields of agents that mean absent", "[agent_ooo]"),
+    "DailyReport.to": ("who gets it: a name of people", "leads"),
+    "DailyReport.at": ("when, in the time zone of the settings", "08:30"),
     "TicketFields.cause": ("where agents say why", "360001234567"),
     "TicketFields.remedy": ("where agents say what was done", "cf_remedy"),
     "TicketFields.promised_by": ("a date: until when something was promised", "cf_promised_by"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import time, timedelta
 from functools import cached_property
 from typing import Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo
@@ -20,7 +20,6 @@ from bridge.rules.document import Map
 from bridge.rules.facts import Facts, fold
 from bridge.rules.values import (
     AccountName,
-    AccountUrl,
     Clock,
     Conditions,
     CountWithin,
@@ -29,6 +28,7 @@ from bridge.rules.values import (
     Email,
     FieldName,
     Holidays,
+    HostUrl,
     IgnoreConditions,
     LanguageTag,
     MoneyLimit,
@@ -82,7 +82,7 @@ class Account(Part):
     """One helpdesk."""
 
     connector: Name
-    url: AccountUrl
+    url: HostUrl
     asks_on_solve: StrictBool | None = None  # a survey of its own at each solution: then ours is not sent
 
 
@@ -99,6 +99,13 @@ class TicketFields(Part):
         return {meaning: name for meaning, name in self if name}
 
 
+class DailyReport(Part):
+    """A message a day that says what the bridge did, so that its silence is noticed."""
+
+    to: PersonName
+    at: Clock = time(8, 30)
+
+
 class Settings(Part):
     """How the bridge behaves as a whole."""
 
@@ -107,6 +114,7 @@ class Settings(Part):
     survey_list: tuple[Email, ...] = ()
     survey_mail: Literal["helpdesk", "smtp"] = "helpdesk"  # who brings our words to the customer
     survey_page: PageUrl | None = None  # where our own question is answered
+    served_at: HostUrl | None = None  # where the world finds `serve`
     allow_rerating: StrictBool = False  # a second rating in the helpdesk may overwrite the first
     confidential: StrictBool = False  # no names in notes and messages
     ticket_fields: TicketFields = Field(default_factory=TicketFields)
@@ -114,6 +122,7 @@ class Settings(Part):
     working_hours: WeekHours = (ALL_DAY,) * 7
     holidays: Holidays = frozenset()
     quiet_hours: QuietHours | None = None
+    daily_report: DailyReport | None = None
     confirm_after: Duration = timedelta(minutes=15)  # a bad rating without a word stays unconfirmed for so long
     max_open: WholeNumber = 5  # recoveries per agent
     absent_after: Duration = timedelta(hours=8)  # of working time, with presence unchanged
@@ -127,6 +136,10 @@ class Settings(Part):
         if self.surveys == "listed" and not self.survey_list:
             raise wrong("listed needs the addresses: write survey_list: [test@example.com]", key="surveys")
         return self
+
+    def hooks_at(self, account: str) -> str | None:
+        """Return the address to which the helpdesk of an account sends its webhooks; None if it cannot find us."""
+        return f"{self.served_at}/hooks/{account}" if self.served_at else None
 
 
 SHARE_COUNTS_FROM = 30  # ratings of a day; fewer say nothing about a share

@@ -178,12 +178,21 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _account_url(value: Any) -> str:
+def _host_url(value: Any) -> str:
     text = _url(value)
     parts = urlsplit(text)
     if parts.path or parts.query or parts.fragment:
         right = f"{parts.scheme}://{parts.netloc}"
         raise wrong(f"only the host belongs here: {right}", right)
+    return text
+
+
+def _page_url(value: Any) -> str:
+    text = _url(value)
+    found = re.search("[?#]", text)
+    if found:
+        right = text[: found.start()].rstrip("/")
+        raise wrong(f"paths are added to this address; write it without what begins with {found[0]}: {right}", right)
     return text
 
 
@@ -473,7 +482,7 @@ class Refers(Reads):
 
 
 AccountName = Annotated[str, Refers(_one_of("accounts", "account"))]
-AccountUrl = Annotated[str, Reads(_account_url, forms.HOST)]
+HostUrl = Annotated[str, Reads(_host_url, forms.HOST)]
 Clock = Annotated[time, Reads(_time_of_day, forms.CLOCK)]
 Conditions = Annotated[Block, Refers(_block, forms.CONDITIONS)]
 Day = Annotated[date, Reads(_day, forms.DAY)]
@@ -490,7 +499,7 @@ NeededVersion = Annotated[str, Reads(_needs, forms.VERSION)]
 NoteName = Annotated[str, Refers(_one_of("notes", "note"))]
 NoteText = Annotated[Note, Reads(_note)]
 NotifyTarget = Annotated[str, Reads(_notify, forms.TARGET)]
-PageUrl = Annotated[str, Reads(_url, forms.ADDRESS)]
+PageUrl = Annotated[str, Reads(_page_url, forms.PAGE)]
 PersonName = Annotated[str, Refers(_one_of("people", "person"))]
 PlaybookName = Annotated[str, Refers(_one_of("playbooks", "playbook"))]
 QuietHours = Annotated[tuple[time, time], Reads(_quiet, forms.SPAN)]

@@ -6,13 +6,16 @@ Every verb is one transaction. Nothing here reads a clock. SQL stays in this pac
 from bridge.store.cases import Cases
 from bridge.store.customers import Customers
 from bridge.store.effects import Effects
+from bridge.store.figures import Figuring, Which
 from bridge.store.hindsight import Hindsight
+from bridge.store.inbox import PURGED_AT_ONCE, Delivery
 from bridge.store.notebook import Notebook
 from bridge.store.ratings import Ratings
 from bridge.store.rows import (
     Claim,
     Counts,
     Failure,
+    Found,
     GivenRating,
     Hint,
     PageCount,
@@ -24,11 +27,16 @@ from bridge.store.rows import (
     StoredEffect,
     StoredRating,
 )
+from bridge.store.vitals import Doings, Vitals
 
 __all__ = [
+    "PURGED_AT_ONCE",
     "Claim",
     "Counts",
+    "Delivery",
+    "Doings",
     "Failure",
+    "Found",
     "GivenRating",
     "Hint",
     "PageCount",
@@ -40,8 +48,9 @@ __all__ = [
     "Store",
     "StoredEffect",
     "StoredRating",
+    "Which",
 ]
 
 
-class Store(Ratings, Cases, Effects, Customers, Hindsight, Notebook):
-    """Everything that the engine keeps; see the six parts for its verbs."""
+class Store(Ratings, Cases, Effects, Customers, Hindsight, Notebook, Vitals, Figuring):
+    """Everything that the engine keeps; see the parts for its verbs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
@@ -10,9 +11,11 @@ from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     Column,
     ColumnElement,
     Connection,
+    Integer,
     Row,
     Select,
     and_,
@@ -23,7 +26,9 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy import case as choose
 
+from bridge.funnel import marks
 from bridge.model import Audit, Case, Change, Decision, Effect, EffectKind, EffectState, Outcome, Stage, Watched
 from bridge.store.database import Database
 from bridge.store.rows import Counts, RuleCount, Saving, StaleCase
@@ -82,7 +87,7 @@ _OPEN_CASE_OF = _newest(_ACCOUNT, cases.c.customer == bindparam("customer"), OPE
 _OPEN_CASE_ON = _newest(_open_on(lambda one: one == bindparam("ticket_id")))
 _TICKETS_OF_CASES = select(*_TICKETS).where(_open_on(lambda one: one.in_(bindparam("ticket_ids", expanding=True))))
 _DUE = _find(_ACCOUNT, OPEN, cases.c.due_at <= bindparam("now"), _IDLE, order=cases.c.due_at).limit(bindparam("limit"))
-_NEXT_DUE = select(func.min(cases.c.due_at)).where(_ACCOUNT, OPEN, _IDLE)
+NEXT_DUE = select(func.min(cases.c.due_at)).where(_ACCOUNT, OPEN, _IDLE)
 _WATCHABLE = (_ACCOUNT, OPEN, cases.c.stage != Stage.UNCONFIRMED, _UNCHANGED)
 _IS_NEW = and_(cases.c.seen_at.is_(None), cases.c.confirmed_at > bindparam("known"))  # unconfirmed: not looked at
 _WATCHED = (
@@ -110,7 +115,24 @@ _LOAD = (
     .group_by(cases.c.assignee_id)
 )
 _INSERT_CASES, _INSERT_AUDITS, _INSERT_EFFECTS = insert(cases), insert(audit), insert(effect)
-_UPDATE_CASE = update(cases).where(cases.c.case_id == bindparam("id"), cases.c.version == bindparam("at"))
+_MILESTONES = ("acknowledged_after", "contacted_after", "solved_after", "asked_after", "answered_after")
+
+
+def _if_it_counts(marked: ColumnElement[Any]) -> ColumnElement[Any]:
+    return choose((bindparam("counts", type_=Boolean), marked))
+
+
+_UPDATE_CASE = (  # a case that begins anew keeps what it has reached; one that is dismissed counts nowhere
+    update(cases)
+    .where(cases.c.case_id == bindparam("id"), cases.c.version == bindparam("at"))
+    .values(
+        written_after=_if_it_counts(cases.c.written_after),
+        **{
+            name: _if_it_counts(func.coalesce(cases.c[name], bindparam(f"now_{name}", type_=Integer)))
+            for name in _MILESTONES
+        },
+    )
+)
 
 
 class Cases(Database):
@@ -188,7 +210,7 @@ class Cases(Database):
     def next_due_at(self, account: str) -> datetime | None:
         """Return when the next step of an open case that waits for no write is due, None if there is none."""
         with self._reading() as tx:
-            return tx.execute(_NEXT_DUE, {"account": account}).scalar()
+            return tx.execute(NEXT_DUE, {"account": account}).scalar()
 
     def watchable(self, account: str, known: datetime) -> list[Watched]:
         """Return the tickets of open, confirmed cases that wait for no write, but perhaps for a question.
@@ -304,13 +326,15 @@ class Cases(Database):
 def insert_cases(tx: Connection, new: Sequence[Case]) -> None:
     """Insert cases; the unique indices refuse a second open one of a customer or on a ticket."""
     if new:
-        tx.execute(_INSERT_CASES, [_case_row(case) for case in new])
+        tx.execute(_INSERT_CASES, [case_row(case) for case in new])
 
 
 def update_case(tx: Connection, case: Case, expected_version: int) -> None:
     """Replace a case. Raises StaleCase unless it is still at *expected_version*."""
-    here = {"id": case.case_id, "at": expected_version}
-    if tx.execute(_UPDATE_CASE, _case_row(case) | here).rowcount != 1:
+    row = case_row(case) | {"id": case.case_id, "at": expected_version}
+    row |= {f"now_{name}": row.pop(name) for name in _MILESTONES}
+    row["counts"] = case.outcome is not Outcome.DISMISSED
+    if tx.execute(_UPDATE_CASE, row).rowcount != 1:
         raise StaleCase(f"case {case.case_id} is no longer at version {expected_version}; read it again")
 
 
@@ -342,8 +366,11 @@ def _settle_ratings(tx: Connection, savings: Sequence[Saving]) -> None:
         raise StaleCase("a rating has been decided already; read again what is pending")
 
 
-def _case_row(case: Case) -> dict[str, Any]:
-    return {name: getattr(case, name) for name in _CASE_FIELDS}
+def case_row(case: Case) -> dict[str, Any]:
+    """Return the values of a case, with what figures count of it."""
+    found = marks(case)
+    labels = json.dumps(found.labels, ensure_ascii=False)
+    return {name: getattr(case, name) for name in _CASE_FIELDS} | vars(found) | {"labels": labels}
 
 
 def _effect_row(planned: Effect) -> dict[str, Any]:

@@ -29,11 +29,11 @@ _MIGRATING = 0x7265636F  # any number: the advisory lock of whoever migrates
 
 
 class Database:
-    """A database at the newest schema, and a pool of connections to it."""
+    """A database, and a pool of connections to it; `open` gives one at the newest schema. *place* names it."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._place = _place(engine.url)
+        self.place = _place(engine.url)
         self._is_sqlite = engine.dialect.name == "sqlite"
         if engine.dialect.name == "postgresql":
             from sqlalchemy.dialects.postgresql import insert
@@ -48,15 +48,22 @@ class Database:
         Raises SettingsError for an address that cannot be used and for a schema newer than this program;
         StoreError if the database cannot be read or written.
         """
-        found = _parsed(url)
-        engine = _postgresql(found, busy) if found.get_backend_name() == "postgresql" else _sqlite(found, busy)
-        self = cls(engine)
+        self = cls.reach(url, busy=busy)
         try:
-            self._migrate()
+            self.migrate()
         except BaseException:
             self.close()
             raise
         return self
+
+    @classmethod
+    def reach(cls, url: str, *, busy: timedelta = BUSY) -> Self:
+        """Return the database at *url* as it is: of another version, perhaps, or empty.
+
+        Raises SettingsError for an address that cannot be used.
+        """
+        found = _parsed(url)
+        return cls(_postgresql(found, busy) if found.get_backend_name() == "postgresql" else _sqlite(found, busy))
 
     def close(self) -> None:
         """Close every connection."""
@@ -88,10 +95,11 @@ class Database:
             yield
         except (DBAPIError, sqlite3.Error) as exc:
             # Not `from exc`: the driver's words may quote the row, and with it what a customer wrote.
-            raise _translated(exc, self._place) from None
+            raise _translated(exc, self.place) from None
 
-    def _migrate(self) -> None:
-        if self._revision() == REVISIONS[-1]:
+    def migrate(self) -> None:
+        """Bring the schema up to this program. Raises SettingsError for one that is newer."""
+        if self.revision() == REVISIONS[-1]:
             return
         from bridge.store.migrations import upgrade
 
@@ -100,7 +108,7 @@ class Database:
                 tx.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATING})"))
             upgrade(tx)
 
-    def _revision(self) -> str | None:
+    def revision(self) -> str | None:
         """Return the revision of the schema, None for an empty database. Raises SettingsError if it is not ours."""
         with self._reading() as tx:
             if not tx.dialect.has_table(tx, "alembic_version"):
@@ -109,7 +117,7 @@ class Database:
         if found is None or found in REVISIONS:
             return found
         raise SettingsError(
-            f"{self._place}: its schema is {found}, newer than the {REVISIONS[-1]} of this program;"
+            f"{self.place}: its schema is {found}, newer than the {REVISIONS[-1]} of this program;"
             " install the version of recovery-bridge that wrote it, or a newer one"
         )
 
@@ -137,6 +145,11 @@ class Database:
         """Read one row. Raises StoreError if that fails."""
         with self._reading() as tx:
             tx.execute(select(1))
+
+    @property
+    def file(self) -> Path | None:
+        """Where SQLite keeps it; None for PostgreSQL."""
+        return Path(self.engine.url.database or "") if self._is_sqlite else None
 
     def quick_check(self) -> list[str]:
         """Let SQLite look through its pages and return what is wrong with them; PostgreSQL has its own means."""

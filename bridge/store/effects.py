@@ -8,18 +8,20 @@ row first (SQLite: the database).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, exists, func, or_, select, tuple_, update
+from sqlalchemy import Connection, Integer, Row, Select, bindparam, exists, func, or_, select, tuple_, update
 
+from bridge.funnel import seconds
 from bridge.model import Audit, Case, Effect, EffectKind, EffectState
-from bridge.store.cases import CASE, effect_of, insert_audits, insert_effects, update_case
+from bridge.store.cases import CASE, LIVE, effect_of, insert_audits, insert_effects, update_case
 from bridge.store.database import Database
 from bridge.store.rows import Claim, StaleCase, StoredEffect
 from bridge.store.tables import UNFINISHED, Time, cases, effect
 
+_FLAG = "flag"  # of the write that gives the ticket back; alerts have steps of their own
 _AT_ONCE = 1000  # ids in one question
 _PAST = datetime.min.replace(tzinfo=UTC)
 _EPOCH = cases.c.lease_epoch
@@ -32,7 +34,7 @@ _EFFECTS = effect.c.effect_id.in_(bindparam("effect_ids", expanding=True))
 # ------------------------------------------------------------------ what is asked often, put together once
 
 
-def _next_effects(*columns: Any) -> Select[Any]:
+def next_effects(*columns: Any) -> Select[Any]:
     """Return the question for the first unfinished write and all unfinished alerts of each case."""
     first = select(func.min(effect.c.place)).where(UNFINISHED, ~_ALERT).group_by(effect.c.case_id)
     asked = select(*(columns or effect.c)).join(cases, cases.c.case_id == effect.c.case_id)
@@ -42,7 +44,7 @@ def _next_effects(*columns: Any) -> Select[Any]:
 _NOW = bindparam("now", type_=Time())
 _FREE = or_(cases.c.lease_until.is_(None), cases.c.lease_until <= _NOW)
 _IS_DUE = or_(effect.c.not_before.is_(None), effect.c.not_before <= _NOW)
-_DUE = _next_effects().where(_FREE, _IS_DUE).order_by(effect.c.place)
+_DUE = next_effects().where(_FREE, _IS_DUE).order_by(effect.c.place)
 _MINE = _DUE.with_for_update(of=cases, skip_locked=True)  # another process may be about to take the same ones
 _SOME, _OURS = _MINE.limit(bindparam("limit")), _DUE.where(_CASES)
 _BUNDLED = _MINE.where(tuple_(effect.c.bundle, effect.c.target).in_(bindparam("bundles", expanding=True)))
@@ -70,6 +72,11 @@ _SEND = (
 )
 _RENEW = update(cases).where(_CASES).values(lease_until=bindparam("until"))
 _END = update(effect).where(effect.c.effect_id == bindparam("id"))
+_WRITTEN = (
+    update(cases)
+    .where(cases.c.case_id == bindparam("id"), LIVE)
+    .values(written_after=func.coalesce(cases.c.written_after, bindparam("after", type_=Integer)))
+)
 _LET_GO = update(effect).where(_EFFECTS).values(epoch=None)
 _STILL_HELD = exists().where(effect.c.case_id == cases.c.case_id, effect.c.epoch == _EPOCH)
 _FREED = update(cases).where(_CASES, ~_STILL_HELD).values(lease_until=None)
@@ -78,7 +85,7 @@ _WRITES = (
     .select_from(effect)
     .where(_ACCOUNT, effect.c.ticket_id == bindparam("ticket_id"), effect.c.last_sent_at >= bindparam("since"), ~_ALERT)
 )
-_NEXT = _next_effects(effect.c.not_before, cases.c.lease_until).where(~_ALERT)
+_NEXT = next_effects(effect.c.not_before, cases.c.lease_until).where(~_ALERT)
 
 
 class Effects(Database):
@@ -91,6 +98,8 @@ class Effects(Database):
         A bundle of alerts to one target comes whole, whatever the limit.
         """
         asked = {"account": account, "now": now}
+        if not self._is_any_due(asked):
+            return []
         with self._writing() as tx:
             found = list(tx.execute(_SOME, asked | {"limit": limit}))
             if bundles := {(row.bundle, row.target) for row in found if row.bundle}:
@@ -107,6 +116,11 @@ class Effects(Database):
             whose = {row.case_id: (Case(*row[:-1]), row[-1]) for row in tx.execute(_LEASED, held)}
             tx.execute(_TAKE, [{"id": row.effect_id, "by": whose[row.case_id][1]} for row in rows])
         return [_claim(row, *whose[row.case_id]) for row in rows]
+
+    def _is_any_due(self, asked: Mapping[str, Any]) -> bool:
+        """Look without a lock: most of the time there is nothing to claim."""
+        with self._reading() as tx:
+            return tx.execute(_SOME, {**asked, "limit": 1}).first() is not None
 
     def intend(self, claims: Sequence[Claim], now: datetime, lease: timedelta) -> set[str]:
         """Record that these effects are about to be sent, and renew their leases.
@@ -178,6 +192,8 @@ class Effects(Database):
                 raise StaleCase(f"case {claim.case.case_id}: another process works on it; leave it to that one")
             ended = {"state": state, "error": error, "remote_ref": remote_ref}
             tx.execute(_END, {"id": claim.effect.effect_id} | ended)
+            if claim.effect.step == _FLAG and state in (EffectState.APPLIED, EffectState.ADOPTED):
+                tx.execute(_WRITTEN, {"id": claim.case.case_id, "after": seconds(audit.at - claim.case.flagged_at)})
             if case is not None:
                 update_case(tx, case, case.version - 1 if expected_version is None else expected_version)
             insert_audits(tx, [audit])
@@ -209,18 +225,22 @@ class Effects(Database):
         """Return the effects that wait for a person, of every account, oldest first."""
         return self._effects(effect.c.state == EffectState.PARKED)
 
-    def retry_parked(self, effect_ids: Collection[str] | None = None) -> int:
-        """Plan parked effects again, these or all, with all their tries; returns how many.
+    def retry_parked(
+        self, effect_ids: Collection[str] | None = None, audit: Callable[[Effect], Audit] | None = None
+    ) -> int:
+        """Plan parked effects again, these or all, with all their tries; returns how many. *audit* puts each one down.
 
         When they were last sent stays on record: a repeat is looked for in the helpdesk first.
         """
         again = update(effect).where(effect.c.state == EffectState.PARKED)
         if effect_ids is not None:
             again = again.where(effect.c.effect_id.in_(list(effect_ids)))
+        anew = again.values(state=EffectState.PLANNED, tries=0, not_before=None, error=None, job=None)
         with self._writing() as tx:
-            return tx.execute(
-                again.values(state=EffectState.PLANNED, tries=0, not_before=None, error=None, job=None)
-            ).rowcount
+            planned = [effect_of(row) for row in tx.execute(anew.returning(effect))]
+            if audit and planned:
+                insert_audits(tx, [audit(one) for one in planned])
+        return len(planned)
 
     def effects_of(self, case_id: str) -> list[StoredEffect]:
         """Return every effect of a case in its order, with what became of it."""

@@ -32,6 +32,15 @@ class Notebook(Database):
         """Put down JSON values about an account; other keys stay."""
         self._put(account_state, [{"account": account, "key": key, "value": value} for key, value in values.items()])
 
+    def count_up(self, account: str, key: str, number: int = 1) -> int:
+        """Raise a total that is put down about an account, and return it."""
+        with self._writing() as tx:
+            same = (account_state.c.account == account, account_state.c.key == key)
+            before = tx.execute(select(account_state.c.value).where(*same).with_for_update()).scalar()
+            total = int(before or 0) + number
+            tx.execute(putting(self._insert, account_state), [{"account": account, "key": key, "value": total}])
+        return total
+
     def rate_state(self, account: str) -> dict[str, Any] | None:
         """Return the state that an account's Budget was left in."""
         with self._reading() as tx:
@@ -69,11 +78,12 @@ class Notebook(Database):
         if not rows:
             return
         with self._writing() as tx:
-            tx.execute(_put(self._insert, table), rows)
+            tx.execute(putting(self._insert, table), rows)
 
 
 @functools.cache
-def _put(insert: Any, table: Table) -> Any:
+def putting(insert: Any, table: Table) -> Any:
+    """Return the statement that inserts rows, or replaces those that have the same primary key."""
     new = insert(table)
     rest = {one.name: new.excluded[one.name] for one in table.c if not one.primary_key}
     return new.on_conflict_do_update(index_elements=list(table.primary_key), set_=rest)

@@ -1,4 +1,4 @@
-"""What came in: ratings with the cursor behind them, hints, unreadable records, and who is the same customer."""
+"""What came in: ratings with the cursor behind them, unreadable records, failures, and who is the same customer."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ from sqlalchemy import (
     update,
 )
 
-from bridge.model import Category, Malformed, Rating, RatingPage
-from bridge.store.database import Database
-from bridge.store.rows import Failure, Hint, PageCount, StoredRating
+from bridge.model import Audit, Category, Malformed, Rating, RatingPage
+from bridge.store.cases import insert_audits
+from bridge.store.inbox import Inbox
+from bridge.store.notebook import putting
+from bridge.store.rows import Failure, Found, PageCount, StoredRating
 from bridge.store.tables import (
     BAD,
     COMMENT_LENGTH,
     DECIDED,
     UNDECIDED,
+    account_state,
     clean,
     cursor,
     customer,
@@ -50,10 +53,6 @@ _INSERT = (
     f"INSERT INTO rating ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
     " ON CONFLICT DO NOTHING"
 )
-_ADD_HINT = (
-    "INSERT INTO inbox (account, source, delivery_key, received_at, ticket_id, raw, state)"
-    " VALUES (?, 'hint', ?, ?, ?, ?, 'new') ON CONFLICT DO NOTHING"
-)
 _KNOWN = (
     "SELECT row_id, rating_id, version, category, source, outcome, rated_at FROM rating"
     " WHERE account = ? AND rating_id IN ({})"
@@ -70,6 +69,7 @@ _PENDING = _IN_ORDER.where(
     _ACCOUNT, UNDECIDED, or_(rating.c.not_before.is_(None), rating.c.not_before <= bindparam("now"))
 ).limit(bindparam("limit"))
 _OF_TICKET = _IN_ORDER.where(_ACCOUNT, rating.c.ticket_id == bindparam("ticket_id"))
+_OF_RATING = _IN_ORDER.where(_ACCOUNT, rating.c.rating_id == bindparam("rating_id"))
 _GIVEN = select(rating.c.rating_id).where(
     _ACCOUNT, rating.c.rated_at >= bindparam("since"), rating.c.source != "request"
 )  # without what agents asked for
@@ -77,16 +77,10 @@ _RATED = select(func.count()).select_from(  # each half has an index
     union(_GIVEN.where(UNDECIDED), _GIVEN.where(DECIDED)).subquery()
 )
 _CURSOR = select(cursor.c.value).where(cursor.c.account == bindparam("account"), cursor.c.stream == bindparam("stream"))
-_WAITING = (
-    select(inbox.c.inbox_id, inbox.c.ticket_id, inbox.c.received_at, inbox.c.tries, inbox.c.raw)
-    .where(
-        inbox.c.account == bindparam("account"),
-        inbox.c.source == bindparam("source"),
-        inbox.c.state == "new",
-        or_(inbox.c.not_before.is_(None), inbox.c.not_before <= bindparam("now")),
-    )
-    .order_by(inbox.c.inbox_id)
-    .limit(bindparam("limit"))
+_DONE = (
+    update(inbox)
+    .where(inbox.c.inbox_id.in_(bindparam("hint_ids", expanding=True)), inbox.c.state == "new")
+    .values(state="done", error=None)
 )
 _LINKED = select(customer).where(customer.c.customer_key.in_(bindparam("keys", expanding=True)))
 # Two lists find more than the pairs, and the last of each rating is taken later: so an index answers. For a list of
@@ -102,10 +96,11 @@ _BAD_TIMES = (
     .order_by(rating.c.rated_at)
 )
 
+POLLED_MOST = 10_000
 HELD = datetime(9999, 1, 1, tzinfo=UTC)  # not before a person says so
 
 
-class Ratings(Database):
+class Ratings(Inbox):
     """The verbs of what came in."""
 
     def add_page(
@@ -129,6 +124,24 @@ class Ratings(Database):
         with self._writing() as tx:
             fresh, known = _add(tx, account, ratings, _Seen(source, seen_at, memory_before))
         return _page_count(ratings, fresh, known, 0)
+
+    def follow_hints(
+        self,
+        account: str,
+        hint_ids: Sequence[int],
+        ratings: Sequence[Rating],
+        *,
+        seen_at: datetime,
+        acts_from: datetime,
+    ) -> int:
+        """Store what hints led to and record, in the same moment, that they were followed; returns what was new.
+
+        Ratings given before *acts_from* are memory, as in `add_page`.
+        """
+        with self._writing() as tx:
+            fresh, _ = _add(tx, account, ratings, _Seen("hint", seen_at, acts_from))
+            tx.execute(_DONE, {"hint_ids": list(hint_ids)})
+        return len(fresh)
 
     def _keep_malformed(self, tx: Connection, account: str, found: Sequence[Malformed], seen_at: datetime) -> int:
         if not found:
@@ -174,6 +187,10 @@ class Ratings(Database):
         """Return every version of every rating of a ticket, oldest first."""
         return self._ratings(_OF_TICKET, account=account, ticket_id=ticket_id)
 
+    def versions_of(self, account: str, rating_id: str) -> list[StoredRating]:
+        """Return every version of one rating, oldest first."""
+        return self._ratings(_OF_RATING, account=account, rating_id=rating_id)
+
     def _ratings(self, asked: Select[Any], **values: Any) -> list[StoredRating]:
         with self._reading() as tx:
             return [stored(row) for row in tx.execute(asked, values)]
@@ -215,13 +232,20 @@ class Ratings(Database):
         with self._writing() as tx:
             tx.execute(held.values(why=why, not_before=HELD))
 
-    def release_ratings(self, account: str) -> int:
-        """Let the held ratings of an account be decided, each as it was changed last; returns how many."""
-        held = (rating.c.account == account, rating.c.outcome.is_(None), rating.c.not_before == HELD)
+    def resume(self, audit: Audit) -> int:
+        """Let an account go on that a limit stopped: its held ratings are decided, each as it was changed last.
+
+        Returns how many there were. *audit* says which account, when and who.
+        """
+        of = {"account": audit.account}
+        held = (rating.c.account == audit.account, rating.c.outcome.is_(None), rating.c.not_before == HELD)
         later = rating.alias()
         same = and_(later.c.account == rating.c.account, later.c.rating_id == rating.c.rating_id)
         changed = update(rating).where(*held, exists().where(same, later.c.row_id > rating.c.row_id))
+        going_on = [of | {"key": "held", "value": ""}, of | {"key": "resumed_at", "value": audit.at.isoformat()}]
         with self._writing() as tx:
+            tx.execute(putting(self._insert, account_state), going_on)
+            insert_audits(tx, [audit])
             tx.execute(changed.values(outcome="known", why="the customer changed the rating while it was held"))
             return tx.execute(update(rating).where(*held).values(why=None, not_before=None)).rowcount
 
@@ -235,13 +259,14 @@ class Ratings(Database):
         with self._reading() as tx:
             return int(tx.execute(select(func.max(rating.c.row_id))).scalar() or 0)
 
-    def bad_from_polls(self, after_row: int) -> list[tuple[str, str]]:
-        """Return account and ticket of the bad ratings that polls and sweeps stored behind one row."""
-        found = select(rating.c.account, rating.c.ticket_id).where(
-            rating.c.row_id > after_row, BAD, rating.c.source.in_(("poll", "sweep"))
+    def found_by_polls(self, after_row: int, up_to_row: int) -> list[Found]:
+        """Return the bad ratings that polls and sweeps stored behind one row, up to another; at most POLLED_MOST."""
+        found = select(rating.c.account, rating.c.ticket_id, rating.c.seen_at).where(
+            rating.c.row_id > after_row, rating.c.row_id <= up_to_row, BAD, rating.c.source.in_(("poll", "sweep"))
         )
         with self._reading() as tx:
-            return [(row.account, row.ticket_id) for row in tx.execute(found)]
+            rows = tx.execute(found.order_by(rating.c.row_id).limit(POLLED_MOST))
+            return [Found(row.account, row.ticket_id, row.seen_at) for row in rows]
 
     def category_before(self, account: str, changed: Rating) -> Category | None:
         """Return what the version of a rating that was seen before this one was; None if there is none."""
@@ -250,70 +275,6 @@ class Ratings(Database):
         asked = select(rating.c.category).where(*same, rating.c.row_id < this).order_by(rating.c.row_id.desc())
         with self._reading() as tx:
             return tx.execute(asked.limit(1)).scalar()
-
-    # -------------------------------------------------------------- hints
-    def add_hint(self, account: str, delivery_key: str, ticket_id: str, now: datetime, raw: str | None = None) -> bool:
-        """Keep a webhook's word; False if this delivery was seen before."""
-        return self.add_hints([(account, delivery_key, ticket_id)], now, raw)[0]
-
-    def add_hints(self, hints: Sequence[tuple[str, str, str]], now: datetime, raw: str | None = None) -> list[bool]:
-        """Keep many webhooks' words, (account, delivery key, ticket) each, at the price of one commit."""
-        at, said = time_text(now), None if raw is None else clean(raw)
-        rows = [(account, clean(key), at, clean(ticket_id), said) for account, key, ticket_id in hints]
-        with self._writing() as tx:
-            return [_direct(tx, _ADD_HINT, row).rowcount == 1 for row in rows]
-
-    def put_answer(self, account: str, asked_for: str, case_id: str, raw: str, now: datetime) -> None:
-        """Keep a customer's answer to our own question; a later one takes its place until it was followed."""
-        row = {
-            "account": account, "source": "answer", "delivery_key": asked_for, "received_at": now,
-            "ticket_id": case_id, "raw": raw, "state": "new", "tries": 0, "error": None, "not_before": None,
-        }  # fmt: skip
-        new = self._insert(inbox).values(row)
-        again = {name: new.excluded[name] for name in ("received_at", "raw", "state", "tries", "error", "not_before")}
-        with self._writing() as tx:
-            tx.execute(new.on_conflict_do_update(index_elements=["account", "source", "delivery_key"], set_=again))
-
-    def answer(self, account: str, asked_for: str) -> Hint | None:
-        """Return the answer that was given to one question, followed or not."""
-        same = (inbox.c.account == account, inbox.c.source == "answer", inbox.c.delivery_key == asked_for)
-        with self._reading() as tx:
-            row = tx.execute(select(inbox).where(*same)).first()
-        return Hint(row.inbox_id, row.ticket_id, row.received_at, row.tries, row.raw) if row else None
-
-    def answers(self, account: str, now: datetime, limit: int) -> list[Hint]:
-        """Return answers that still have to be taken to their cases, oldest first; their *ticket_id* is the case's."""
-        return self._waiting(account, "answer", now, limit)
-
-    def hints(self, account: str, now: datetime, limit: int) -> list[Hint]:
-        """Return hints that still have to be followed, oldest first."""
-        return self._waiting(account, "hint", now, limit)
-
-    def _waiting(self, account: str, source: str, now: datetime, limit: int) -> list[Hint]:
-        asked = {"account": account, "source": source, "now": now, "limit": limit}
-        with self._reading() as tx:
-            return [
-                Hint(row.inbox_id, row.ticket_id, row.received_at, row.tries, row.raw)
-                for row in tx.execute(_WAITING, asked)
-            ]
-
-    def finish_hint(self, hint_id: int) -> None:
-        """Record that a hint was followed."""
-        with self._writing() as tx:
-            tx.execute(update(inbox).where(inbox.c.inbox_id == hint_id).values(state="done", error=None))
-
-    def finish_answer(self, answer: Hint) -> None:
-        """Record that an answer was followed, unless the customer has changed it meanwhile."""
-        same = (inbox.c.inbox_id == answer.hint_id, inbox.c.raw == answer.raw)
-        with self._writing() as tx:
-            tx.execute(update(inbox).where(*same).values(state="done", error=None))
-
-    def fail_hint(self, hint_id: int, error: str, not_before: datetime | None) -> None:
-        """Count a failed try at following a hint; it comes again at *not_before*, or with None by `retry` only."""
-        values = {"tries": inbox.c.tries + 1, "error": error, "not_before": not_before}
-        state = "failed" if not_before is None else "new"
-        with self._writing() as tx:
-            tx.execute(update(inbox).where(inbox.c.inbox_id == hint_id).values(state=state, **values))
 
     # -------------------------------------------------------------- failures
     def failures(self) -> list[Failure]:
@@ -476,7 +437,8 @@ def _row(
     account: str, found: Rating, source: str, seen: str, before: datetime | None, *, turned: bool
 ) -> tuple[Any, ...]:
     """Return the values of _COLUMNS as both drivers store them; *before* None makes it memory."""
-    past = before is None or (found.updated_at if turned else found.rated_at) < before
+    given_at = found.updated_at if turned else found.rated_at  # vendors keep the time of the first answer
+    past = before is None or given_at < before
     words: tuple[str | None, ...] = (
         found.rating_id, found.ticket_id, found.comment, found.reason,
         found.requester_id, found.assignee_id, found.group_id,
@@ -484,7 +446,7 @@ def _row(
     said = "".join([word for word in words if word])
     if not said.isascii() or "\0" in said or len(said) > COMMENT_LENGTH:
         words = tuple([word and clean(word, COMMENT_LENGTH) for word in words])
-    rated_at = time_text(found.rated_at)
+    rated_at = time_text(given_at)
     return (
         account,
         found.version,
@@ -493,7 +455,7 @@ def _row(
         found.value,
         found.scale_max,
         rated_at,
-        rated_at if found.updated_at == found.rated_at else time_text(found.updated_at),
+        rated_at if found.updated_at == given_at else time_text(found.updated_at),
         source,
         seen,
         "memory" if past else None,

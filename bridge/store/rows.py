@@ -49,6 +49,16 @@ class Hint:
     received_at: datetime
     tries: int
     raw: str | None = None
+    not_before: datetime | None = None  # when it is ripe, or comes again
+
+
+@dataclass(frozen=True)
+class Found:
+    """A bad rating that a poll found."""
+
+    account: str
+    ticket_id: str
+    at: datetime
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    and_,
+    func,
     literal_column,
     or_,
 )
@@ -202,23 +204,23 @@ def _account() -> Column[str]:
 
 
 # ------------------------------------------------------------------ what came in
-inbox = Table(  # hints from webhooks, and records that could not be read
+inbox = Table(  # hints from webhooks, answers to our own question, and records that could not be read
     "inbox",
     metadata,
     Column("inbox_id", RowId, primary_key=True),
     _account(),
-    Column("source", Words, nullable=False),  # hint, record
+    Column("source", Words, nullable=False),  # hint, answer, record
     Column("delivery_key", Words, nullable=False),  # of the delivery, or of the record
     Column("received_at", Time, nullable=False),
     Column("ticket_id", Words),
     Column("raw", Words),
-    Column("state", Words, nullable=False),  # new, done, failed
+    Column("state", Words, nullable=False),  # new, done, failed; settled: an answer that stands, without its words
     Column("error", Words),
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("not_before", Time),
     UniqueConstraint("account", "source", "delivery_key"),
 )
-Index("inbox_by_state", inbox.c.account, inbox.c.state)
+Index("inbox_by_state", inbox.c.account, inbox.c.source, inbox.c.state, inbox.c.received_at)
 Index("inbox_failed", inbox.c.inbox_id, sqlite_where=inbox.c.error.is_not(None))
 
 cursor = Table(  # written in the same transaction as the rows that it covers
@@ -261,9 +263,19 @@ UNDECIDED = rating.c.outcome.is_(None)
 BAD = rating.c.category == literal_column("'bad'")  # written out, or no query finds its index
 DECIDED = rating.c.outcome != literal_column("'memory'")
 TELLING = or_(BAD, UNDECIDED, DECIDED)
+ACTED_ON = or_(UNDECIDED, DECIDED)  # all but memory
 Index("rating_undecided", rating.c.account, rating.c.rated_at, sqlite_where=UNDECIDED)
 Index("rating_given", rating.c.account, rating.c.rated_at, rating.c.rating_id, sqlite_where=DECIDED)
 Index("rating_failed", rating.c.row_id, sqlite_where=rating.c.error.is_not(None))
+Index(  # with its condition's columns, or SQLite reads each row to see whether that holds
+    "rating_bad",
+    rating.c.account,
+    rating.c.rated_at,
+    rating.c.rating_id,
+    rating.c.category,
+    rating.c.outcome,
+    sqlite_where=and_(BAD, ACTED_ON),
+)
 # Without the good ones of an import: that is most of all ratings, and this index would slow it down by a third.
 Index("rating_of_requester", rating.c.requester_id, rating.c.account, rating.c.category, sqlite_where=TELLING)
 
@@ -345,6 +357,19 @@ cases = Table(  # the fields of model.Case by their names, and the lease of whoe
     Column("version", Integer, nullable=False),
     Column("lease_epoch", Integer, nullable=False, server_default="0"),
     Column("lease_until", Time),
+    # What figures count: funnel.Marks. Milestones are seconds after the flagging, from the first time on; they stay.
+    Column("labels", Words, nullable=False),  # a JSON list: rule, cause, party, group
+    Column("is_shadow", Boolean, nullable=False),
+    Column("owned", Boolean, nullable=False),
+    Column("word", OneOf(Category)),
+    Column("change", Words),
+    Column("flagged_after", Integer),  # the rating
+    Column("written_after", Integer),
+    Column("acknowledged_after", Integer),
+    Column("contacted_after", Integer),
+    Column("solved_after", Integer),
+    Column("asked_after", Integer),
+    Column("answered_after", Integer),
     CheckConstraint("(stage = 'ended') = (outcome IS NOT NULL)", name="ended"),
 )
 OPEN = cases.c.outcome.is_(None)
@@ -376,7 +401,12 @@ Index(
 )
 Index("case_of_incident", cases.c.incident, cases.c.account, sqlite_where=cases.c.incident.is_not(None))
 Index("case_of_customer", cases.c.customer, cases.c.flagged_at)
-Index("case_flagged", cases.c.flagged_at, cases.c.account)
+_FIGURES = (
+    "flagged_at", "case_id", "account", "outcome", "rule", "labels", "is_shadow", "owned", "word", "change",
+    "flagged_after", "written_after", "acknowledged_after", "contacted_after", "solved_after", "asked_after",
+    "answered_after",
+)  # fmt: skip
+Index("case_figures", *[cases.c[name] for name in _FIGURES])  # with it figures and lists need no row
 
 audit = Table(  # append-only
     "audit",
@@ -429,6 +459,9 @@ effect = Table(  # what to do, stored before it is done; within a case in the or
 UNFINISHED = effect.c.state.in_([literal_column("'planned'"), literal_column("'sending'")])
 Index("effect_by_state", effect.c.state, effect.c.case_id, effect.c.kind, effect.c.place)
 Index("effect_of_ticket", effect.c.ticket_id, effect.c.account)
+Index("effect_tally", effect.c.kind, effect.c.state, effect.c.account)
+MISSED = func.substr(effect.c.step, literal_column("1"), literal_column("9")) == literal_column("'deadline:'")
+Index("effect_of_deadline", effect.c.account, sqlite_where=MISSED)
 
 # ------------------------------------------------------------------ what is owed to a customer, on every account
 asked = Table(  # second questions, so that nobody is asked too often

@@ -19,8 +19,13 @@ from bridge.web.doorkeeper import Doorkeeper, Patience
 
 
 def web_app(parts: Iterable[Iterable[BaseRoute]], counts: Counts, patience: Patience | None = None) -> Doorkeeper:
-    """Put the parts behind one door."""
-    return Doorkeeper(Router([route for part in parts for route in part]), counts, patience)
+    """Put the parts behind one door; `lead_to(routed(...))` puts others there while it is open."""
+    return Doorkeeper(routed(parts), counts, patience)
+
+
+def routed(parts: Iterable[Iterable[BaseRoute]]) -> Router:
+    """Return what leads each request to its page."""
+    return Router([route for part in parts for route in part])
 
 
 def health_routes(why_not_ready: Callable[[], str], *, prefix: str = "") -> list[Route]:

@@ -30,6 +30,11 @@ HEAD_BYTES = 16 * 1024
 REFUSALS = 60  # per minute and source
 MOST_SOURCES = 10_000  # that are told apart within a minute
 ALWAYS_OPEN = ("/hooks/", "/healthz", "/readyz")
+FORWARDED = frozenset({b"x-forwarded-for", b"forwarded"})
+_BEHIND_A_PROXY = (
+    "a proxy at %s forwards requests, and all who come through it count as one visitor: whoever is refused often there"
+    " shuts out the others; start serve with --proxy and that address"
+)
 
 
 class Patience:
@@ -79,6 +84,11 @@ class Doorkeeper:
     def __init__(self, app: ASGIApp, counts: Counts, patience: Patience | None = None, within: float = BODY_WITHIN):
         self._app, self._counts, self._within = app, counts, within
         self._patience = patience or Patience()
+        self._warned = False
+
+    def lead_to(self, app: ASGIApp) -> None:
+        """Hand requests on to another application from now on, such as one with the pages of a new rules.yaml."""
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -86,6 +96,9 @@ class Doorkeeper:
             await self._app(scope, receive, send)
             return
         source = source_of(scope)
+        if not self._warned and is_forwarded(scope):
+            self._warned = True
+            log.warning(_BEHIND_A_PROXY, scope["client"][0])
         is_over = self._patience.is_over(source)
         scope["refused_often"] = is_over
         if is_over and not scope["path"].startswith(ALWAYS_OPEN):
@@ -155,6 +168,17 @@ def source_of(scope: Scope) -> str:
         return ip_address(host.partition("%")[0]).packed[:8].hex()
     except ValueError:
         return str(host)
+
+
+def is_forwarded(scope: Scope) -> bool:
+    """Tell whether a proxy near us sent this, of which nobody told us: we see its address, not that of its client."""
+    if not any(name in FORWARDED for name, _ in scope["headers"]):
+        return False
+    host, port = scope.get("client") or ("", 0)
+    try:
+        return bool(port) and ip_address(host).is_private  # uvicorn gives a client of whom a proxy told no port
+    except ValueError:
+        return False
 
 
 def _replayed(body: bytes) -> Receive:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import importlib
 import json
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from starlette.requests import Request
@@ -20,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bridge import settings
+from bridge.connector import WEBHOOK_SECRET, Secret, each_of
 from bridge.errors import BridgeError, SettingsError
 from bridge.rules import Rules
 from bridge.web.counts import Counts
@@ -28,6 +28,7 @@ from bridge.web.keeping import Keeper
 log = logging.getLogger(__name__)
 
 DEEPEST = 20  # levels of JSON
+LOOK_EVERY = timedelta(seconds=1)  # for secrets that came since, whoever knocks
 STATUS = {  # by outcome; a stranger cannot tell why, nor which accounts there are
     "kept": 200, "known": 200, "no_ticket": 200,
     "unknown_account": 401, "unsigned": 401, "forged": 401, "stale": 401, "replayed": 401,
@@ -40,6 +41,7 @@ class Vendor(Protocol):
     """What a helpdesk's `hooks` module offers; headers come by lower-case name."""
 
     SIGNS_ATTEMPTS: bool  # True if each attempt is signed anew, so that one seen before is a replay
+    RIPENS_IN: timedelta  # how long to wait before the ticket is read
 
     def why_weak(self, secret: str) -> str | None:
         """Return why a secret must not be used."""
@@ -63,22 +65,23 @@ class Door:
 
 
 def doors_of(rules: Rules, env: settings.Environment) -> dict[str, Door]:
-    """Return the accounts that take webhooks: those whose secret is set and whose helpdesk sends any.
+    """Return the accounts that take webhooks: those with a secret whose helpdesk sends any.
 
-    BRIDGE_<ACCOUNT>_WEBHOOK_SECRET holds one secret, or several between commas or on lines of their own. Raises
-    SettingsError for one that must not be used.
+    BRIDGE_<ACCOUNT>_WEBHOOK_SECRET holds one secret, or several between commas or on lines of their own; the one that
+    `setup` keeps is as good as those. Raises SettingsError for one that must not be used.
     """
-    doors = {}
+    folder, doors = settings.state_path(env), {}
     for name, account in rules.accounts.items():
-        secret = settings.secret(env, name, "webhook_secret")
         vendor = _vendor(account.connector)
-        if secret is None or vendor is None:
+        if vendor is None:
             continue
-        active = [one for one in re.split(r"[\s,]+", secret.reveal()) if one]
-        for one in active:
+        given = each_of(settings.secret(env, name, WEBHOOK_SECRET))
+        for one in given:
             if why := vendor.why_weak(one):
-                raise SettingsError(f"{settings.variable(name, 'webhook_secret')}: cannot be used: {why}")
-        doors[name] = Door(vendor, active)
+                raise SettingsError(f"{settings.variable(name, WEBHOOK_SECRET)}: cannot be used: {why}")
+        kept = settings.read_private(settings.remembered(folder, name, WEBHOOK_SECRET))
+        if active := tuple(dict.fromkeys([*given, *each_of(Secret(kept or ""))])):
+            doors[name] = Door(vendor, active)
     return doors
 
 
@@ -95,11 +98,20 @@ def _vendor(connector: str) -> Vendor | None:
 
 
 class Hooks:
-    """Takes webhooks in. *doors* may be replaced while it works."""
+    """Takes webhooks in. *doors* may be replaced while it works, and are looked for again by *find*."""
 
-    def __init__(self, doors: Mapping[str, Door], keeper: Keeper, counts: Counts, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        doors: Mapping[str, Door],
+        keeper: Keeper,
+        counts: Counts,
+        now: Callable[[], datetime],
+        find: Callable[[], Mapping[str, Door]] | None = None,
+    ) -> None:
         self.doors = doors
+        self.find = find
         self._keeper, self._counts, self._now = keeper, counts, now
+        self._looked_at = datetime.min.replace(tzinfo=UTC)
 
     def routes(self) -> list[Route]:
         """Return where webhooks come in."""
@@ -108,14 +120,27 @@ class Hooks:
     async def receive(self, request: Request) -> Response:
         """Answer one delivery: 200 once it is stored, 503 if it cannot be, 4xx for whatever is not a genuine one."""
         account = request.path_params["account"]
-        door = self.doors.get(account)
-        outcome = await self._take(request, account, door)
-        known = {"account": account} if door else {}
+        outcome = await self._take(request, account, self.doors.get(account))
+        if outcome in ("unknown_account", "forged") and self._found_others():
+            outcome = await self._take(request, account, self.doors.get(account))
+        known = {"account": account} if account in self.doors else {}
         self._counts.add("webhooks_total", outcome=outcome, **known)
         status = STATUS[outcome]
         if outcome not in QUIET and not request.scope.get("refused_often"):
             log.warning("webhook answered %d: %s", status, outcome, extra=known)
         return Response(status_code=status, headers={"Retry-After": "30"} if status == 503 else None)
+
+    def _found_others(self) -> bool:
+        """Look whether `setup` has kept another secret since, so that nobody need start this anew."""
+        now = self._now()
+        if self.find is None or now - self._looked_at < LOOK_EVERY:
+            return False
+        self._looked_at, before = now, self.doors
+        try:
+            self.doors = self.find()
+        except BridgeError as exc:
+            log.error("%s", exc)
+        return self.doors != before
 
     async def _take(self, request: Request, account: str, door: Door | None) -> str:
         """Verify, store, and return the outcome."""
@@ -133,15 +158,17 @@ class Hooks:
         if ticket_id is None:
             return "no_ticket"  # a test, or an event of something else: genuine, so the vendor need not try again
         key = door.vendor.delivery_key(request.headers, body, now)
-        return await self._keep(account, key, ticket_id, "replayed" if door.vendor.SIGNS_ATTEMPTS else "known")
+        return await self._keep(account, key, ticket_id, door.vendor)
 
-    async def _keep(self, account: str, key: str, ticket_id: str, if_known: str) -> str:
+    async def _keep(self, account: str, key: str, ticket_id: str, vendor: Vendor) -> str:
         try:
-            is_new = await self._keeper.keep(account, key, ticket_id)
+            is_new = await self._keeper.keep(account, key, ticket_id, vendor.RIPENS_IN)
         except BridgeError as exc:
             log.error("a webhook could not be stored: %s", exc, extra={"account": account})
             return "not_stored"
-        return "kept" if is_new else if_known
+        if is_new:
+            return "kept"
+        return "replayed" if vendor.SIGNS_ATTEMPTS else "known"
 
 
 class _Unusable(Exception):

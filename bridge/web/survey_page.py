@@ -6,7 +6,6 @@ There is no CSRF token: the token of the address is the capability, it travels i
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 from collections import OrderedDict
@@ -16,29 +15,26 @@ from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from bridge.answering import Asked, Standing
 from bridge.errors import StoreError
 from bridge.survey_link import BadLinkError, ExpiredLinkError, Invitation
+from bridge.web.forms import UnreadableForm, body_of, fields_of
 
 HERE = Path(__file__).parent
 COMMENT_MAX = 2_000  # characters, as a browser counts them
-BODY_MAX = 24 * 1024  # bytes: 2,000 characters of Japanese are 18,000 in a form
 TOKEN_MAX = 1_000  # characters; a brand's name is in it
-BODY_WITHIN = 10  # seconds
 REQUESTS_PER_MINUTE = 30  # of one link: a customer, and what scans their mail
 LINKS_COUNTED = 10_000  # of which requests are counted at a time
 MINUTE = timedelta(minutes=1)
-FORM = "application/x-www-form-urlencoded"
 
 Words = Mapping[str, Any]
 
@@ -186,37 +182,10 @@ class Filled:
     comment: str
 
 
-class UnreadableForm(Exception):
-    """What was sent is not our form."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-
-async def body_of(request: Request) -> bytes:
-    """Return the body of our form. Raises UnreadableForm if it is another thing, too large or too slow."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().casefold() != FORM:
-        raise UnreadableForm(415)
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_WITHIN):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > BODY_MAX:
-                    raise UnreadableForm(413)
-    except (TimeoutError, ClientDisconnect) as exc:
-        raise UnreadableForm(408) from exc
-    return bytes(body)
-
-
 def read_form(body: bytes) -> Filled:
     """Read what was sent. Raises UnreadableForm if it has more than our fields."""
-    try:
-        fields = parse_qs(body.decode("utf-8", "replace"), errors="replace", max_num_fields=10)
-    except ValueError as exc:
-        raise UnreadableForm(422) from exc
-    value, comment = (fields.get(name, [""])[-1] for name in ("value", "comment"))
+    fields = fields_of(body)
+    value, comment = (fields.get(name, "") for name in ("value", "comment"))
     plain = comment.replace("\r\n", "\n").replace("\r", "\n")
     plain = "".join(letter for letter in plain if letter >= " " or letter in "\n\t").strip()
     return Filled(int(value) if value in ("1", "2", "3", "4", "5") else None, plain)

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bridge.logins import Role
+
+__all__ = ["Endpoint", "Guard", "Role", "Visitor"]
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 Guard = Callable[[Endpoint], Endpoint]  # lets only visitors in; puts the Visitor into `request.state.visitor`
-
-
-class Role(StrEnum):
-    """What somebody may do."""
-
-    VIEWER = "viewer"  # look
-    OPERATOR = "operator"  # retry, resume, close
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from bridge.connector import Asking, Finding, Marks, Secret, SetupStep, Tools
+from bridge.connector import Asking, Finding, Marks, Secret, SetupStep, Tools, each_of
 from bridge.errors import Refused, SettingsError
 from bridge.http import check_url
 from bridge.model import Activity, Directory, Effect, News, Rating, RatingPage, Ticket, Watched, Write
@@ -46,6 +46,7 @@ class Freshdesk:
         self.url = tools.http.base_url
         self._api = api
         self._tools = tools
+        self._hook_secrets = each_of(config.webhook_secret)
         self._csat = Csat(api, tools)
         self._people = People(api, tools, config.out_of_office)
         self._tickets = Tickets(api, tools, self._people.brands)
@@ -144,16 +145,21 @@ class Freshdesk:
         """Look at the key, its scope, surveys, limits, fields, rules and ways to ask again, presence and the clock."""
         from connectors.freshdesk.doctor import examine
 
-        return examine(self._api, self._tools, self._csat, self._people)
+        return examine(self._api, self._tools, self._csat, self._people, self._hook_secrets)
 
     def setup(self, *, dry_run: bool = False, remove: bool = False) -> Iterator[SetupStep]:
-        """Create or remove the field of our marker, and what asks customers again: a field and two rules.
+        """Create or remove the field of our marker, what asks customers again (a field and two rules), and a secret.
 
-        *state* may also be changed, differs (what a real run would change) and by hand, with what to do.
+        The rule that tells us of ratings is made by hand, and removed by us.
         """
+        from connectors.freshdesk import webhook
         from connectors.freshdesk.asking import set_up
 
-        return set_up(self._api, self._tools.memory, self._tools.needs, dry_run=dry_run, remove=remove)
+        yield from set_up(self._api, self._tools.memory, self._tools.needs, dry_run=dry_run, remove=remove)
+        if remove:
+            yield from webhook.remove(self._api, self._tools, dry_run=dry_run)
+        else:
+            yield from webhook.set_up(self._api, self._tools, self._hook_secrets, dry_run=dry_run)
 
     def _writer(self) -> Writer:
         from connectors.freshdesk.writes import Writer

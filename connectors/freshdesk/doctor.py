@@ -11,7 +11,7 @@ from typing import Any
 
 from bridge.connector import Finding, Level, Tools
 from bridge.errors import CredentialsRefused
-from connectors.freshdesk import automations
+from connectors.freshdesk import automations, webhook
 from connectors.freshdesk.api import UNREADABLE, Api
 from connectors.freshdesk.asking import asking
 from connectors.freshdesk.automations import ASK, HOURLY, MAIL, ON_UPDATE, SURVEYED_TAG, Rule
@@ -29,8 +29,8 @@ NO_SURVEYS = "switch satisfaction surveys on (Admin > Customer Satisfaction), on
 SKEW_NOTED = timedelta(seconds=30)
 
 
-def examine(api: Api, tools: Tools, csat: Csat, people: People) -> Iterator[Finding]:
-    """Look at the account; a key that is refused ends the examination."""
+def examine(api: Api, tools: Tools, csat: Csat, people: People, given: Sequence[str]) -> Iterator[Finding]:
+    """Look at the account; a key that is refused ends the examination. *given*: secrets of webhooks."""
     try:
         me = vars(api.library.agents.currently_authenticated_agent())
     except CredentialsRefused as no:
@@ -42,7 +42,7 @@ def examine(api: Api, tools: Tools, csat: Csat, people: People) -> Iterator[Find
     yield from _surveys(api, csat)
     yield from _limits(tools)
     yield from _fields(api)
-    yield from _rules(api, tools)
+    yield from _rules(api, tools, given)
     yield from _presence(people)
     yield from _clock(tools)
 
@@ -114,13 +114,15 @@ def _fields(api: Api) -> Iterator[Finding]:
 
 
 # ------------------------------------------------------------------ automations
-def _rules(api: Api, tools: Tools) -> Iterator[Finding]:
+def _rules(api: Api, tools: Tools, given: Sequence[str]) -> Iterator[Finding]:
     hourly, on_update = (automations.rules_of(api, kind) for kind in (HOURLY, ON_UPDATE))
     if hourly is None or on_update is None:
         yield Finding(Level.NOTE, "the automation rules cannot be read with this key")
     active = [rule for rule in (*(hourly or ()), *(on_update or ())) if automations.is_active(rule)]
     yield from _closing([rule for rule in hourly or () if rule in active])
     yield from _set_off([rule for rule in on_update or () if rule in active])
+    if on_update is not None:
+        yield from webhook.findings(on_update, tools, given)
     if tools.needs.surveys:
         yield from _ways(api, tools)
         yield from _surveys_by_themselves(active)

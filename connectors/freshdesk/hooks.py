@@ -13,12 +13,13 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 SECRET_HEADER = "x-bridge-secret"  # noqa: S105 - the name of a header
 SHORTEST_SECRET = 32  # characters
 SIGNS_ATTEMPTS = False  # a retry looks like the delivery before it
+RIPENS_IN = timedelta()  # nothing is to be waited for
 _ONE_DELIVERY = 10  # seconds; equal bodies within them are one delivery: there is nothing else to know it by
 _TICKET_ID = re.compile(r"[1-9][0-9]{0,18}")
 

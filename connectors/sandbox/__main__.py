@@ -1,6 +1,6 @@
 """`python -m connectors.sandbox`: both vendors on two ports of this machine, for rehearsals.
 
-The clock ticks with the real one; move it with POST /_sandbox/clock (see wsgi.py).
+The clock ticks with the real one; move it with POST /_sandbox/clock (see wsgi.py). Webhooks are sent.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 
+from connectors.sandbox.courier import post
 from connectors.sandbox.server import serve
 from connectors.sandbox.world import World
 from connectors.sandbox.wsgi import Api
@@ -54,6 +55,7 @@ def _desks(csat: str) -> tuple[Api, Api]:
     )
     freshdesk = FreshdeskDesk(world, name="shop", api_key=CREDENTIALS["api_key"])
     zendesk.neighbours, freshdesk.neighbours = [freshdesk], [zendesk]
+    zendesk.send = freshdesk.send = post
     return zendesk, freshdesk
 
 

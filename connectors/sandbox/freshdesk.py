@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from werkzeug import Response
 from werkzeug.routing import Rule as UrlRule
 
 from connectors.sandbox import freshdesk_api, freshdesk_rules, freshdesk_search
+from connectors.sandbox.courier import Webhook
 from connectors.sandbox.freshdesk_answers import Answers
 from connectors.sandbox.freshdesk_records import (
     BY_AGENT,
@@ -42,7 +44,6 @@ from connectors.sandbox.freshdesk_records import (
     Job,
     Rule,
     Ticket,
-    Webhook,
     html_of,
     in_api_words,
     ledger_value,
@@ -53,6 +54,7 @@ from connectors.sandbox.wsgi import Api, Call, Refusal, locked
 NOTIFICATIONS = frozenset(
     {"request_received", "reply", "solved", "survey", "closed", "rule", "question", "assigned", "comment", "note"}
 )
+TRIES_AGAIN = tuple(timedelta(minutes=minutes) for minutes in (5, 30, 60))  # webhooks that were not taken
 FIRST_ID = 67_000_000_000  # ids of people, groups and answers do not fit into 32 bits
 Who = tuple[str, int]  # the actor of the ledger, and the id of the user who does it
 
@@ -108,7 +110,7 @@ class FreshdeskDesk(Api):
         self.required_for_closure: set[str] = set()
         self.rules: dict[int, Rule] = {}
         self.jobs: dict[str, Job] = {}
-        self.webhooks: list[Webhook] = []
+        self._unsent: list[tuple[datetime, int, Webhook]] = []  # when to try again, which time that is, what
         self._last_id = FIRST_ID
         self.indexed: dict[int, dict[str, Any]] = {}  # tickets as search sees them, while it lags
         self._to_index: deque[tuple[datetime, dict[str, Any]]] = deque()
@@ -555,11 +557,25 @@ class FreshdeskDesk(Api):
         """
         return self.answered.add_in_bulk(n, tickets, bad, within)
 
+    # -------------------------------------------------------------- webhooks
+    def deliver_with_retries(self, webhook: Webhook, failed: int = 0) -> None:
+        """Send a webhook; one that is not taken is sent again, three times at most."""
+        taken = 200 <= self.deliver(webhook) < 300
+        if not taken and failed < len(TRIES_AGAIN):
+            self._unsent.append((webhook.at + TRIES_AGAIN[failed], failed + 1, webhook))
+
+    def _send_again(self, until: datetime) -> None:
+        due = sorted((one for one in self._unsent if one[0] <= until), key=lambda one: one[0])
+        self._unsent = [one for one in self._unsent if one[0] > until]
+        for at, failed, webhook in due:
+            self.deliver_with_retries(replace(webhook, at=at), failed)
+
     # -------------------------------------------------------------- time
     @locked
     def pass_time(self, step: timedelta) -> None:
         """Run the hourly rules at each full hour within *step*, and archive what has been closed for long enough."""
         end = self.world.clock.now()
+        self._send_again(end)
         hour = (end - step).astimezone(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
         if hour > end:
             return

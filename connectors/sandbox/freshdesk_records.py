@@ -241,18 +241,6 @@ class Rule:
         return bool(self.body.get("active", True))
 
 
-@dataclass(frozen=True)
-class Webhook:
-    """A request that a rule has asked for; the sandbox keeps it and whoever serves the desk may send it."""
-
-    at: datetime
-    method: str
-    url: str
-    headers: dict[str, str]
-    content: Any
-    ticket_id: int
-
-
 @dataclass
 class Job:
     """A bulk update: done at once, but the first reading still says that it is in progress."""

@@ -6,11 +6,14 @@ events and conditions are UNVERIFIED where the comments say so: a program should
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from connectors.sandbox.courier import Webhook
 from connectors.sandbox.freshdesk_answers import LINK
 from connectors.sandbox.freshdesk_records import (
     HOURLY,
@@ -18,7 +21,6 @@ from connectors.sandbox.freshdesk_records import (
     OPEN,
     Rule,
     Ticket,
-    Webhook,
 )
 
 if TYPE_CHECKING:
@@ -200,7 +202,7 @@ def _act(desk: FreshdeskDesk, rule: Rule, ticket: Ticket) -> None:
         elif name == "send_survey" and desk.csat != "none":  # UNVERIFIED name of the survey action
             desk.mail(desk.address(ticket.requester_id), "survey", ticket, desk.answered.send(ticket), by=who[0])
         elif name == "trigger_webhook":
-            desk.webhooks.append(_webhook(desk, action, ticket))
+            desk.deliver_with_retries(_webhook(desk, action, ticket))
         elif name.startswith("cf_") and (value or desk.rules_clear_fields):
             changes.setdefault("custom_fields", {})[name] = value or None
         elif name in ("status", "priority", "responder_id", "group_id", "type", "product_id"):
@@ -232,11 +234,18 @@ def _with_tags(tags: Iterable[str], value: Any) -> list[str]:
 
 
 def _webhook(desk: FreshdeskDesk, action: Mapping[str, Any], ticket: Ticket) -> Webhook:
+    """Return the request of an action: what its author wrote, or the simple body, in which ids are texts."""
     content = action["content"]
     if isinstance(content, str):
         content = content.replace("{{ticket.id}}", str(ticket.id))
+    else:
+        content = json.dumps({"freshdesk_webhook": {"ticket_id": str(ticket.id), "ticket_subject": ticket.subject}})
     headers = {str(name): str(value) for name, value in (action["custom_headers"] or {}).items()}
-    return Webhook(desk.now(), action["request_type"], action["url"], headers, content, ticket.id)
+    if user := action.get("auth_header"):
+        pair = base64.b64encode(f"{user['username']}:{user['password']}".encode()).decode()
+        headers["Authorization"] = f"Basic {pair}"
+    headers["Content-Type"] = "application/json"
+    return Webhook(desk.now(), action["request_type"], action["url"], headers, content, str(ticket.id))
 
 
 def is_malformed(body: Mapping[str, Any]) -> bool:

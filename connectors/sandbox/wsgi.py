@@ -28,6 +28,7 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import Map, Rule
 
 from bridge.errors import Refused
+from connectors.sandbox.courier import Send, Webhook, keep
 from connectors.sandbox.world import Desk, Fault, Request, World
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
@@ -101,6 +102,8 @@ class Api:
         self.neighbours: list[Api] = []
         self.lock = threading.RLock()
         self.sleep: Callable[[float], None] = time.sleep  # what "slow" does; replace it to simulate time
+        self.webhooks: list[Webhook] = []  # every attempt at one
+        self.send: Send = keep  # replace it by `courier.post` to send them over HTTP
 
     # -------------------------------------------------------------- what a vendor says
     def routes(self) -> Iterable[Rule]:
@@ -119,6 +122,11 @@ class Api:
 
     def pass_time(self, step: timedelta) -> None:
         """Let the account's own automations do what they do within *step*."""
+
+    def deliver(self, webhook: Webhook) -> int:
+        """Keep a webhook and send it; returns the status of the answer, 0 if there was none."""
+        self.webhooks.append(webhook)
+        return self.send(webhook)
 
     # -------------------------------------------------------------- one request
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

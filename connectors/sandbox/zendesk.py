@@ -29,6 +29,7 @@ from connectors.sandbox.zendesk_people import AdminCalls, PeopleCalls, SignIn, f
 from connectors.sandbox.zendesk_rows import By, File, Row, stamp
 from connectors.sandbox.zendesk_surveys import CATEGORIES, SurveyCalls
 from connectors.sandbox.zendesk_tickets import HEADERS, TicketCalls, add_header
+from connectors.sandbox.zendesk_webhooks import WebhookCalls
 
 ADMINS_ONLY = re.compile(
     r"/satisfaction_ratings|/satisfaction_reasons|/incremental/|/guide/survey_responses|/webhooks|/account/settings"
@@ -111,6 +112,7 @@ class ZendeskDesk(Api):
         self.surveys = SurveyCalls(self.account, scale_max, second_offer)
         self.people = PeopleCalls(self.account)
         self.admin = AdminCalls(self.account)
+        self.hooks = WebhookCalls(self.account, self.deliver)
 
     def _furnish(self, mail_on_solve: bool, close_after: int) -> None:
         """Give the account what a new one has."""
@@ -166,7 +168,7 @@ class ZendeskDesk(Api):
     # -------------------------------------------------------------- the API's door
     def routes(self) -> Iterable[Rule]:
         """Return the rules of all parts."""
-        parts = (self.sign_in, self.tickets, self.surveys, self.people, self.admin)
+        parts = (self.sign_in, self.tickets, self.surveys, self.people, self.admin, self.hooks)
         return (rule for part in parts for rule in part.routes())
 
     def admit(self, call: Call) -> None:

@@ -73,6 +73,7 @@ class Account:
         self.triggers_clear_fields = True
         self.demands_category = False
         self.on_offer: Callable[[File], Any] | None = None  # offers the newer survey
+        self.on_rated: Callable[[File, str], None] | None = None  # hears of every rating, good or bad
         self.waiting: set[int] = set()  # tickets that an automation may concern: all but closed and deleted ones
         self.log: list[tuple[int, int]] = []  # (generated_timestamp, ticket id) of every change, oldest first
         self.logged_at: dict[int, int] = {}  # ticket id -> its newest place in the log
@@ -491,6 +492,8 @@ class Account:
         self._run_triggers(Happening(file, before, by, "end_user"), audit)
         file.audits.append(audit)
         self._touch(file, at)
+        if self.on_rated:
+            self.on_rated(file, shown["score"])
 
     def remove(self, file: File, by: By, what: str) -> None:
         """Delete a ticket; it stays in the incremental export for a while."""

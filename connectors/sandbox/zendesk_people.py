@@ -1,6 +1,6 @@
 """People, groups, rules and settings of the stand-in Zendesk over HTTP, and its sign-in.
 
-Shapes: Zendesk's Support API OpenAPI (snapshot 2026-08); webhooks: zenpy's recorded exchanges.
+Shapes: Zendesk's Support API OpenAPI (snapshot 2026-08).
 """
 
 from __future__ import annotations
@@ -193,11 +193,10 @@ class PeopleCalls:
 
 
 class AdminCalls:
-    """What an administrator sets up: triggers, automations, fields, webhooks, statuses, settings."""
+    """What an administrator sets up: triggers, automations, fields, statuses, settings."""
 
     def __init__(self, account: Account) -> None:
         self.account = account
-        self.webhooks: dict[int, Row] = {}
         self._categorize(int(rules.CATEGORY), "Notifications")
 
     def routes(self) -> Iterable[Rule]:
@@ -207,7 +206,6 @@ class AdminCalls:
             ("trigger", self.account.triggers),
             ("automation", self.account.automations),
             ("ticket_field", self.account.fields),
-            ("webhook", self.webhooks),
         )
         for name, table in lists:
             calls = Table(self.account, name, table)
@@ -217,14 +215,8 @@ class AdminCalls:
             yield route("GET PUT PATCH DELETE", f"{api}/{name}s/<row_id>", calls.one)
         yield route("GET POST", f"{api}/trigger_categories", self.categories)
         yield route("GET PATCH DELETE", f"{api}/trigger_categories/<row_id>", self.category)
-        yield route("GET", f"{api}/webhooks/<row_id>/signing_secret", self.signing_secret)
         yield route("GET", f"{api}/account/settings", self.settings)
         yield route("GET", f"{api}/custom_statuses", self.custom_statuses)
-
-    def signing_secret(self, _call: Call, row_id: str) -> Response:
-        """Show the key that a webhook signs with."""
-        secret = base64.b64encode(row_id.encode()).decode()
-        return answer({"signing_secret": {"secret": secret, "algorithm": "SHA256"}})
 
     def categories(self, call: Call) -> Response:
         """List the categories of triggers, or add one (200, as the OpenAPI says)."""
@@ -279,9 +271,8 @@ class Table:
         """Answer GET and POST on the whole list."""
         if call.method == "POST":
             return answer({self.name: self._shown(self._create(self._sent(call)))}, 201)
-        wanted, active = asked(call, "filter[name_contains]"), asked(call, "active")
-        found = (row for row in self.rows.values() if not wanted or wanted in row.get("name", ""))
-        chosen = [row for row in found if active is None or str(row["active"]).lower() == active]
+        active = asked(call, "active")
+        chosen = [row for row in self.rows.values() if active is None or str(row["active"]).lower() == active]
         body = page_of(call, f"{self.name}s", chosen)
         return answer(body | {f"{self.name}s": [self._shown(row) for row in body[f"{self.name}s"]]})
 
@@ -295,10 +286,9 @@ class Table:
 
     def one(self, call: Call, row_id: str) -> Response:
         """Answer GET, PUT, PATCH and DELETE on one row."""
-        row = next((row for row in self.rows.values() if str(self._shown(row)["id"]) == row_id), None)
+        row = next((row for row in self.rows.values() if str(row["id"]) == row_id), None)
         if row is None:
             raise not_found()
-        is_webhook = self.name == "webhook"
         if call.method == "DELETE":
             del self.rows[row["id"]]
             self._fields_follow()
@@ -309,7 +299,7 @@ class Table:
             if changes.keys() & {"conditions", "actions"}:  # sending one of them replaces both
                 changes = {"conditions": {"all": [], "any": []}, "actions": []} | changes
             row |= changes | {"updated_at": stamp(self.account.now())}
-        return answer(None, 204) if is_webhook and call.method != "GET" else answer({self.name: self._shown(row)})
+        return answer({self.name: self._shown(row)})
 
     def _sent(self, call: Call) -> Row:
         sent = call.sent.get(self.name) if isinstance(call.sent, dict) else None
@@ -328,9 +318,8 @@ class Table:
         return sent
 
     def _create(self, sent: Row) -> Row:
-        title = "name" if self.name == "webhook" else "title"
-        if not sent.get(title):
-            raise invalid(**{title: [{"description": f"{title.capitalize()}: cannot be blank", "error": "BlankValue"}]})
+        if not sent.get("title"):
+            raise invalid(title=[{"description": "Title: cannot be blank", "error": "BlankValue"}])
         row_id = self.account.new_id("field" if self.name == "ticket_field" else "rule")
         at = stamp(self.account.now())
         row = self._defaults(row_id) | {"created_at": at, "updated_at": at}
@@ -361,17 +350,13 @@ class Table:
         url = f"{self.account.base}/{self.name}s/{row_id}.json"
         if self.name == "ticket_field":
             return field_row(url)
-        if self.name == "webhook":
-            return {"status": "active", "http_method": "POST", "request_format": "json", "subscriptions": []}
         row: Row = {"url": url, "kind": self.name, "active": True, "default": False, "position": 0, "actions": []}
         row["conditions"] = {"all": [], "any": []}
         return row | ({"description": None, "category_id": rules.CATEGORY} if self.name == "trigger" else {})
 
     def _shown(self, row: Row) -> Row:
-        """Return a row as the API shows it: without what is ours, without secrets."""
-        hidden = {"kind", "authentication"}
-        shown = {name: value for name, value in row.items() if name not in hidden}
-        return shown | {"id": f"01K{row['id']:023d}", "created_by": "1"} if self.name == "webhook" else shown
+        """Return a row as the API shows it: without what is ours."""
+        return {name: value for name, value in row.items() if name != "kind"}
 
 
 def field_row(url: str) -> Row:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bridge.connector import Asking, Finding, Marks, Secret, SetupStep, Tools
+from bridge.connector import Asking, Finding, Marks, Secret, SetupStep, Tools, each_of
 from bridge.errors import SettingsError
 from bridge.http import check_url
 from bridge.model import Activity, Directory, Effect, News, Rating, RatingPage, Ticket, Watched, Write
@@ -96,12 +96,12 @@ class Zendesk:
         return self._csat.past_ratings(since, cursor)
 
     def ratings_of(self, ticket_id: str, rating_id: str | None = None) -> Sequence[Rating]:
-        """Read the ratings of one ticket, or that one rating, as they are now."""
-        return self._csat.ratings_of(ticket_id, rating_id)
+        """Read the ratings of one ticket, or that one rating, as they are now; `tickets` then has that one at hand."""
+        return self._csat.ratings_of(ticket_id, rating_id, self._tickets.look)
 
     def tickets(self, ticket_ids: Sequence[str]) -> Mapping[str, Ticket]:
         """Read tickets with their requesters, 100 per call; a deleted one comes with that status."""
-        return self._tickets.read(ticket_ids, self.directory()) if ticket_ids else {}
+        return self._tickets.read_or_take(ticket_ids, self.directory()) if ticket_ids else {}
 
     def addresses(self, requester_ids: Sequence[str]) -> Mapping[str, str]:
         """Return the e-mail addresses of requesters, 100 per call."""
@@ -142,6 +142,7 @@ class Zendesk:
 
     def write(self, writes: Sequence[Write]) -> Iterator[News]:
         """Carry out writes: one ticket by itself, more in jobs of a hundred, each question alone in two updates."""
+        self._tickets.forget()
         return self._writes.write(writes)
 
     def follow(self, job: str, writes: Sequence[Write]) -> Iterator[News]:
@@ -163,18 +164,23 @@ class Zendesk:
     def doctor(self) -> Iterator[Finding]:
         """Look at credentials, surveys, automations and whatever could refuse or repeat our writes."""
         from connectors.zendesk.doctor import Doctor, examine
+        from connectors.zendesk.doctor_webhook import WebhookLooks
 
-        doctor = Doctor(self._tools, self._csat, self._people, self._asker)
+        webhook = WebhookLooks(self._tools, each_of(self._config.webhook_secret))
+        doctor = Doctor(self._tools, self._csat, self._people, self._asker, webhook)
         return examine(doctor, signs_with_token=not self._config.client_id)
 
     def setup(self, *, dry_run: bool = False, remove: bool = False) -> Iterator[SetupStep]:
-        """Tell which tags we use, and install (or remove) the field and the triggers that mail a second question.
+        """Tell which tags we use, and install (or remove) what mails a second question and what tells us of ratings.
 
         Zendesk knows a tag from its first use: none is created or removed.
         """
         from connectors.zendesk.setup import Setup
+        from connectors.zendesk.setup_webhook import WebhookSetup
 
         for tag, purpose in TAGS.items():
             yield SetupStep(f"tag {tag}: {purpose}", "stays on tickets" if remove else "in use")
         setup = Setup(self._tools, self._csat, self._asker, dry_run=dry_run)
         yield from setup.remove() if remove else setup.install()
+        webhook = WebhookSetup(self._tools, dry_run=dry_run)
+        yield from webhook.remove() if remove else webhook.install()

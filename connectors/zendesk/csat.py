@@ -12,7 +12,7 @@ changed lead to them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -47,6 +47,7 @@ EXPORT = "/api/v2/incremental/tickets/cursor"
 _FLAVOUR, _START_TIME = "csat", "start_time_means"  # names in the account's memory
 Step = tuple[list[Rating], list[Malformed], str | None]  # one page, and the position of the next
 State = dict[str, Any]  # what is inside a cursor
+Look = Callable[[str], Mapping[str, Any] | None]  # at one ticket, None if it is gone
 
 
 class Csat:
@@ -125,19 +126,25 @@ class Csat:
         """Return when the oldest survey was offered that may have been answered since."""
         return since if flavour == "legacy" and self._start_means_update() else since - ANSWER_WITHIN
 
-    def ratings_of(self, ticket_id: str, rating_id: str | None) -> list[Rating]:
-        """Return the ratings of a ticket, or one of them, as they are now. Raises BadRecord if one cannot be read."""
+    def ratings_of(self, ticket_id: str, rating_id: str | None, look: Look) -> list[Rating]:
+        """Return the ratings of a ticket, or one of them, as they are now; *look* reads the ticket where it helps.
+
+        Raises BadRecord if one cannot be read.
+        """
         surveys = self.uses_surveys()
         if (
             rating_id is not None and rating_id.isdigit()
         ):  # ids of responses are ULIDs; an account may have changed over
             return self._legacy(rating_id)
         if rating_id is None and not surveys:
-            return self._shown_on(ticket_id)
+            return self._shown_on(look(ticket_id) or {})
         ratings, malformed = self._responses_of([ticket_id])
         for unread in malformed:
             if rating_id in (None, unread.key):
                 raise BadRecord(f"{self._http.account}: {unread.error}")
+        if rating_id is None and any(rating.category in self._tools.needs.categories for rating in ratings):
+            ticket = look(ticket_id)  # which is wanted next anyway, and may spare its history
+            return [holder_added(rating, ticket) for rating in ratings]
         return [rating for rating in ratings if rating_id in (None, rating.rating_id)]
 
     # -------------------------------------------------------------- legacy
@@ -182,12 +189,7 @@ class Csat:
         rating = legacy_rating(found[0] if isinstance(found, list) and found else found)  # the OpenAPI says list
         return [rating] if rating else []
 
-    def _shown_on(self, ticket_id: str) -> list[Rating]:
-        path = f"/api/v2/tickets/{ticket_id}"
-        try:
-            ticket = record(self._http, path, self._http.read(path)).get("ticket") or {}
-        except NotFound:
-            return []
+    def _shown_on(self, ticket: Mapping[str, Any]) -> list[Rating]:
         rating_id = (ticket.get("satisfaction_rating") or {}).get("id")
         return self._legacy(str(rating_id)) if rating_id else []
 

@@ -19,6 +19,7 @@ from bridge.http import LOOPBACK, BridgeSession
 from connectors.zendesk.asking import Asker, features, hours_until_closed, spares_ours, wanted
 from connectors.zendesk.auth import API_TOKENS_END
 from connectors.zendesk.csat import RATINGS, RESPONSES, SURVEYS, Csat
+from connectors.zendesk.doctor_webhook import WebhookLooks
 from connectors.zendesk.pages import allowed
 from connectors.zendesk.people import People
 from connectors.zendesk.question import TEXT_FIELD, TITLES, installed
@@ -50,6 +51,7 @@ def examine(doctor: Doctor, *, signs_with_token: bool) -> Iterator[Finding]:
         (doctor.closing, "automations"), (doctor.required_fields, "ticket fields"), (doctor.triggers, "triggers"),
         (doctor.audits, "audits"), (doctor.presence, "agent availability"),
         (doctor.ways_to_ask, "the ways to ask again"), (doctor.others_who_ask, "what else asks customers"),
+        (doctor.webhook.look, "webhooks"),  # the last: their own limits are lower
     )  # fmt: skip
     for look, what in looks:
         try:
@@ -61,7 +63,8 @@ def examine(doctor: Doctor, *, signs_with_token: bool) -> Iterator[Finding]:
 class Doctor:
     """The looks at one account, each a generator of findings."""
 
-    def __init__(self, tools: Tools, csat: Csat, people: People, asker: Asker) -> None:
+    def __init__(self, tools: Tools, csat: Csat, people: People, asker: Asker, webhook: WebhookLooks) -> None:
+        self.webhook = webhook
         self._tools = tools
         self._http = tools.http
         self._csat = csat

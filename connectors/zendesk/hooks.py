@@ -19,6 +19,7 @@ SIGNED_AT = "x-zendesk-webhook-signature-timestamp"
 PUBLIC_TEST_SECRET = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="  # noqa: S105 - everybody knows it
 FRESH_FOR = timedelta(minutes=5)  # the stamp is that of the attempt: a retry comes with a new one
 SIGNS_ATTEMPTS = True  # so a signature that was seen before is a replay
+RIPENS_IN = timedelta(seconds=2)  # stamps of tickets have whole seconds: sooner no write could be conditional
 _TICKET_ID = re.compile(r"[1-9][0-9]{0,18}")
 _SUBJECT = "zen:ticket:"
 

@@ -6,7 +6,7 @@ Source: the OpenAPI file (tickets, users, organizations, ticket metrics, ticket 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -22,6 +22,8 @@ SEARCH = "/api/v2/search"
 SEARCH_MOST = 1000
 SIDELOADS = "users,organizations,metric_sets"
 MARKER_TAG = "sr_ref_"  # followed by the id of the effect that wrote last
+FRESH_FOR = timedelta(seconds=10)  # from a look at a ticket to its reading
+Looked = tuple[datetime, datetime, Mapping[str, Any]]  # when, by our clock and by the helpdesk's, and what was there
 _MERGE_TAG = "closed_by_merge"
 
 _CHANNELS = {
@@ -41,6 +43,37 @@ class Tickets:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._http = tools.http
+        self._looked: dict[str, Looked] = {}
+
+    def look(self, ticket_id: str) -> Mapping[str, Any] | None:
+        """Return the JSON of a ticket, None if it is gone; `read_or_take` takes it over if it follows at once.
+
+        A write that follows that is conditional on the stamp of this moment, as on any other.
+        """
+        body = self._body_of(ticket_id)
+        if body is None:
+            return None
+        self._looked = {**self._fresh(), ticket_id: (self._tools.now(), self._clock(), body)}
+        return body.get("ticket") or {}
+
+    def forget(self) -> None:
+        """Read everything anew from now on: something was written."""
+        self._looked.clear()
+
+    def read_or_take(self, ticket_ids: Sequence[str], directory: Directory | None) -> dict[str, Ticket]:
+        """Read tickets; those that were looked at a moment ago are taken over as they were then, each once."""
+        fresh = self._fresh()
+        taken = {key: fresh.pop(key) for key in ticket_ids if key in fresh}
+        self._looked = fresh
+        found = {
+            key: next(self._read_body(body, [body.get("ticket")], directory, at))
+            for key, (_, at, body) in taken.items()
+        }
+        return found | self.read([key for key in ticket_ids if key not in found], directory)
+
+    def _fresh(self) -> dict[str, Looked]:
+        now = self._tools.now()
+        return {key: seen for key, seen in self._looked.items() if timedelta() <= now - seen[0] <= FRESH_FOR}
 
     def read(self, ticket_ids: Sequence[str], directory: Directory | None) -> dict[str, Ticket]:
         """Read tickets, 100 per call; an id that the answer leaves out is asked for by itself."""
@@ -49,22 +82,28 @@ class Tickets:
         for first in range(0, len(wanted), PAGE_SIZE):
             ids = ",".join(wanted[first : first + PAGE_SIZE])
             body = record(self._http, SHOW_MANY, self._http.read(SHOW_MANY, {"ids": ids, "include": SIDELOADS}))
-            for ticket in self._read_body(body, rows(self._http, SHOW_MANY, body, "tickets"), directory):
+            for ticket in self._read_body(body, rows(self._http, SHOW_MANY, body, "tickets"), directory, self._clock()):
                 found[ticket.ticket_id] = ticket
         return {ticket_id: found.get(ticket_id) or self._read_one(ticket_id, directory) for ticket_id in wanted}
 
     def _read_one(self, ticket_id: str, directory: Directory | None) -> Ticket:
+        body, now = self._body_of(ticket_id), self._clock()
+        if body is None:
+            return Ticket(ticket_id, Status.DELETED, updated_at=now, read_at=now)
+        return next(self._read_body(body, [body.get("ticket")], directory, now))
+
+    def _body_of(self, ticket_id: str) -> Mapping[str, Any] | None:
+        """Read one ticket with what belongs to it; None if it is gone."""
         path = f"{TICKETS}/{ticket_id}"
         try:
-            body = record(self._http, path, self._http.read(path, {"include": SIDELOADS}))
+            return record(self._http, path, self._http.read(path, {"include": SIDELOADS}))
         except NotFound:
-            return Ticket(ticket_id, Status.DELETED, updated_at=self._clock(), read_at=self._clock())
-        return next(self._read_body(body, [body.get("ticket")], directory))
+            return None
 
     def _read_body(
-        self, body: Mapping[str, Any], tickets: Sequence[Any], directory: Directory | None
+        self, body: Mapping[str, Any], tickets: Sequence[Any], directory: Directory | None, now: datetime
     ) -> Iterator[Ticket]:
-        """Make tickets of JSON. Raises BadRecord if one is not what a ticket is."""
+        """Make tickets of JSON that was read at *now*. Raises BadRecord if one is not what a ticket is."""
         users, organizations = _by_id(body.get("users")), _by_id(body.get("organizations"))
         metrics = {str(metric.get("ticket_id")): metric for metric in body.get("metric_sets") or ()}
         brands = directory.brands if directory else {}
@@ -72,7 +111,7 @@ class Tickets:
             try:
                 metric = row.get("metric_set") or metrics.get(str(row["id"])) or {}
                 requester = requester_from(row, users, organizations)
-                yield ticket_from(row, requester, metric, brands, self._clock(), wanted=self._tools.needs.fields)
+                yield ticket_from(row, requester, metric, brands, now, wanted=self._tools.needs.fields)
             except (KeyError, TypeError, ValueError, AttributeError) as exc:
                 ticket_id = row.get("id") if isinstance(row, dict) else None
                 what = f"ticket {ticket_id} cannot be read ({type(exc).__name__} {exc})"

@@ -6,7 +6,7 @@ import logging
 import platform
 import time
 
-from tests.bench import calls, deciding, history, loading, open_cases, processes, recoveries
+from tests.bench import calls, deciding, figures, history, loading, open_cases, pages, processes, recoveries, webhooks
 from tests.bench.table import WIDTH
 
 
@@ -16,7 +16,7 @@ def main() -> None:
     begun, rows = time.monotonic(), []
     print(f"Recovery Bridge on Python {platform.python_version()}, {platform.machine()}, medians unless said otherwise")
     # What is timed comes first; counting can wait.
-    for part in (processes, loading, deciding, open_cases, history, calls, recoveries):
+    for part in (processes, loading, deciding, open_cases, figures, history, webhooks, pages, calls, recoveries):
         for chapter in part.measure():
             print("-" * WIDTH, chapter, sep="\n", flush=True)
             rows += chapter.rows

@@ -21,7 +21,7 @@ MONDAY = datetime(2026, 3, 9, 9, 0, tzinfo=UTC)
 HOUR, POLL_EVERY, LOOK_AFTER = timedelta(hours=1), timedelta(minutes=2), timedelta(minutes=6)
 BACKLOG = 1000
 TEAM = 40  # agents who hold the tickets
-HIGH = 1_000_000_000  # calls per minute; a stand-in without any limit would not name it in its headers
+HIGH = 999_999_999  # calls per minute; a stand-in without any limit would not name it in its headers
 NAMES = {"acme": "Zendesk", "shop": "Freshdesk"}
 
 HOW = (

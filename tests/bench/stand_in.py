@@ -20,7 +20,7 @@ from connectors.sandbox.server import serve
 from connectors.sandbox.world import World
 from connectors.sandbox.zendesk import ZendeskDesk
 
-HIGH = 1_000_000_000  # calls per minute; a stand-in without any limit would not name it in its headers
+HIGH = 999_999_999  # calls per minute; a stand-in without any limit would not name it in its headers
 NEWEST, SPREAD = timedelta(days=30), timedelta(days=59)
 SECRETS = {
     "BRIDGE_ACME_CLIENT_ID": "bridge",

@@ -6,7 +6,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from bridge.answering import Answering
+from bridge.answering import Answering, Asked, Standing
 from bridge.model import Category, Outcome, Stage, SurveyWay
 from bridge.web.survey_page import SurveyDesk, survey_routes
 from tests.bridge.second_question import CLOSES_LATE, DAY, EVERYWHERE, HOUR, LINK, MINUTE, Story, Tell
@@ -179,6 +179,77 @@ def test_an_answer_changed_for_the_better_ends_the_further_attempt(tell: Tell) -
     story.later(2 * MINUTE)
 
     assert told(story) == (Stage.ENDED, Outcome.RECOVERED, "good")
+
+
+def asked_again(story: Story) -> tuple[str, str]:
+    """A first answer is bad, and the customer is asked again within the day; returns both links' tokens."""
+    tokens = []
+    story.begin()
+    for attempt in (1, 2):
+        story.runs(2, 2 * HOUR)
+        tokens.append(LINK.findall(story.questions()[-1].text)[0])
+        if attempt == 1:
+            story.answer("bad")
+            story.repair("Zoe")
+    return tokens[0], tokens[1]
+
+
+SOON = (
+    ("after: 2d                 #", "after: 1h                 #"),
+    ("surveys_per_customer: 1 in 30d", "surveys_per_customer: 2 in 30d"),
+)
+
+
+def test_once_a_later_question_is_answered_the_earlier_answer_stands(tell: Tell) -> None:
+    story = tell("newer", BY_LINK, *SOON)
+    first, second = asked_again(story)
+    assert first != second
+    story.answer_ours(second, "neutral")
+    story.later(2 * MINUTE)
+    ended = story.case
+
+    assert not story.answer_ours(first, "good", "On second thoughts")
+    story.later(2 * MINUTE)
+    assert (ended.attempt, ended.outcome, story.case) == (2, Outcome.IMPROVED, ended)
+
+
+def test_of_answers_that_wait_together_the_one_to_the_newest_question_counts(tell: Tell) -> None:
+    story = tell("newer", BY_LINK, *SOON)
+    first, second = asked_again(story)
+
+    assert [story.answer_ours(first, "good"), story.answer_ours(second, "bad")] == [True, True]
+    story.later(2 * MINUTE)
+
+    assert (story.case.outcome, len(answers_on(story))) == (Outcome.NOT_RECOVERED, 2)
+    assert "overtaken" in [audit.what for audit in story.app.store.audits(case_id=story.case.case_id)]
+
+
+def test_until_a_later_question_is_answered_the_earlier_answer_may_be_changed(tell: Tell) -> None:
+    story = tell("newer", BY_LINK, *SOON)
+    first, _ = asked_again(story)
+
+    assert story.answer_ours(first, "good")
+    story.later(2 * MINUTE)
+
+    assert told(story) == (Stage.ENDED, Outcome.RECOVERED, "good")
+
+
+def test_the_words_of_an_answer_are_forgotten_when_it_can_no_longer_be_changed(tell: Tell) -> None:
+    story = tell("newer", BY_LINK)
+    story.begin()
+    token = LINK.findall(story.until_asked().text)[0]
+    story.answer("good", "It works now")
+    case_id, store = story.case.case_id, story.app.store
+
+    story.later(23 * HOUR)
+    kept = store.answer(story.account, f"{case_id}:1")
+    assert kept and "It works now" in (kept.raw or "")
+
+    story.later(2 * HOUR)
+    kept = store.answer(story.account, f"{case_id}:1")
+    assert kept and '"value": 5' in (kept.raw or "") and "works" not in (kept.raw or "")
+    assert Answering(store, story.firm.now).look(case_id, 1) == Asked(Standing.SETTLED, 5)
+    assert not story.answer_ours(token, "bad")
 
 
 def test_words_added_to_a_bad_answer_reach_the_ticket_and_leave_the_further_attempt(tell: Tell) -> None:

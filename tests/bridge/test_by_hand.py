@@ -14,6 +14,7 @@ from bridge.by_hand import (
     Learned,
     approver,
     close,
+    conclude,
     currency_of,
     granted,
     is_address,
@@ -24,12 +25,14 @@ from bridge.by_hand import (
     promise_kept,
     promised_until,
     read_amount,
+    resumed,
+    retried,
     typed,
 )
 from bridge.deadlines import PROMISE
 from bridge.decision import Spent
 from bridge.hours import Calendar
-from bridge.model import Case, Category, EffectKind, Outcome, Severity, Stage
+from bridge.model import Case, Category, Effect, EffectKind, Outcome, Severity, Stage
 from bridge.rules import Goodwill, Limits, Rules, check
 from bridge.rules.values import Money, MoneyWithin
 
@@ -89,6 +92,37 @@ def test_what_is_learned_later_leaves_the_outcome_alone() -> None:
 
     assert decision.case == replace(ENDED, cause="Late", version=4)
     assert (decision.audit.what, decision.effects) == ("learned", ())
+
+
+def test_a_case_is_stopped_unless_something_else_is_said() -> None:
+    decision = conclude(CASE, None, Learned(), NOW, "ana")
+
+    assert decision.case
+    assert (decision.case.outcome, decision.audit.reason) == (Outcome.STOPPED, "closed by ana: nothing noted")
+
+
+@pytest.mark.parametrize(
+    ("case", "outcome", "learned", "why"),
+    [
+        (ENDED, Outcome.RECOVERED, Learned("Late"), "has ended already: no_response; leave out the outcome"),
+        (ENDED, None, Learned(remedy="Sent again"), "has ended already: no_response; write its cause"),
+        (replace(ENDED, cause="Late"), None, Learned("Late"), "has ended already: no_response, cause: Late"),
+    ],
+)
+def test_a_case_ends_once_and_learns_its_cause_once(
+    case: Case, outcome: Outcome | None, learned: Learned, why: str
+) -> None:
+    with pytest.raises(ValueError, match=why):
+        conclude(case, outcome, learned, NOW)
+
+
+def test_what_goes_on_says_who_wanted_it() -> None:
+    effect = Effect("e1", "c1", "acme", "7", EffectKind.UPDATE, "flag")
+
+    again, on = retried(effect, NOW, "ana"), resumed("acme", NOW, "ana")
+
+    assert (again.case_id, again.ticket_id, again.what, again.reason) == ("c1", "7", "retried", "flag: by ana")
+    assert (on.account, on.ticket_id, on.case_id, on.what, on.reason) == ("acme", "", None, "resumed", "by ana")
 
 
 # ------------------------------------------------------------------ promises

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bridge.by_hand import resumed
 from bridge.model import Category, Outcome, Stage
 from tests.bridge.stories import BOTH, DAY, HOUR, MINUTE, Story, story_in
 
@@ -58,8 +59,7 @@ def test_a_held_rating_that_turns_good_opens_nothing_when_it_is_resumed(tmp_path
         story.desk.rate(held, "good", "Thank you")
         story.later(DAY)
 
-        story.app.store.put_account_state(account, held="", resumed_at=story.firm.now().isoformat())
-        story.app.store.release_ratings(account)
+        story.app.store.resume(resumed(account, story.firm.now()))
         story.later(10 * MINUTE)
 
         assert len([one for one in story.app.store.cases(open_only=True) if one.ticket_id == held]) == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.app import App
+from bridge.by_hand import resumed
 from bridge.model import Case, Outcome, Stage
 from connectors.sandbox.company import Company
 from tests.in_process import company
@@ -236,8 +237,7 @@ def test_too_many_recoveries_in_an_hour_hold_the_account_until_it_is_resumed(fir
         later(firm, app, 3 * HOUR)
         assert len(app.store.cases()) == 1
 
-        app.store.put_account_state(account, held="", resumed_at=firm.now().isoformat())
-        app.store.release_ratings(account)
+        app.store.resume(resumed(account, firm.now()))
         later(firm, app, MINUTE)
         assert len(app.store.cases()) == 2
 

@@ -132,6 +132,29 @@ def test_an_account_has_an_https_address_or_one_on_loopback(url: str, advice: st
     assert advice in problem.message
 
 
+def test_the_survey_page_may_stand_below_a_path() -> None:
+    below = rules_of(FILE + "settings: {survey_page: https://acme.example/recovery/}\n").settings
+    [asked] = errors_of(FILE + 'settings: {survey_page: "https://acme.example/?a=1"}\n')
+
+    assert below.survey_page == "https://acme.example/recovery"
+    assert "paths are added to this address" in asked.message
+
+
+def test_serve_has_a_host_of_its_own() -> None:
+    [below] = errors_of(FILE + "settings: {served_at: https://acme.example/recovery/}\n")
+    [plain] = errors_of(FILE + "settings: {served_at: http://acme.example}\n")
+
+    assert "only the host belongs here: https://acme.example" in below.message
+    assert "write an https address" in plain.message
+
+
+def test_webhooks_of_an_account_come_in_below_the_address_at_which_we_are_served() -> None:
+    served = rules_of(FILE + "settings: {served_at: http://127.0.0.1:8080}\n")
+
+    assert served.settings.hooks_at("acme") == "http://127.0.0.1:8080/hooks/acme"
+    assert rules_of(FILE).settings.hooks_at("acme") is None
+
+
 # ------------------------------------------------------------------ like
 def test_a_playbook_takes_whole_keys_from_the_one_it_is_like(sample: Rules) -> None:
     standard, urgent, supervisor = (sample.playbooks[name] for name in ("standard", "urgent", "supervisor"))

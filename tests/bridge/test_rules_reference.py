@@ -38,6 +38,7 @@ PARTS: dict[str, tuple[tuple[str | int, ...], Any]] = {  # where an example of a
     "": ((), {}),
     "accounts": (("accounts", "acme"), WHOLE["accounts"]["acme"]),
     "settings": (("settings",), {"survey_list": ["test@example.com"]}),
+    "settings.daily_report": (("settings", "daily_report"), {"to": "leads"}),
     "settings.ticket_fields": (("settings", "ticket_fields"), {}),
     "limits": (("limits",), {}),
     "people": (("people", "leads"), {"group": "Team Leads"}),

@@ -6,8 +6,9 @@ from decimal import Decimal
 
 import pytest
 
+from bridge.connector import SetupStep
 from bridge.model import Change
-from bridge.show import NO_NAMES, Names, masked, money
+from bridge.show import NO_NAMES, Names, masked, money, setup_line
 
 NAMES = Names({"12": "Ana", "13": "Ben"}, {"5": "Care"})
 
@@ -41,3 +42,10 @@ def test_only_enough_of_an_address_is_shown() -> None:
 
 def test_money_is_shown_by_currency() -> None:
     assert money({"USD": Decimal("3.00"), "EUR": Decimal(5)}) == "5 EUR, 3.00 USD"
+
+
+def test_what_setup_leaves_to_people_has_a_line_for_each_field() -> None:
+    first, second = setup_line("shop", SetupStep("a rule\nname: Told", "by hand")).splitlines()
+
+    assert (first, second.strip()) == ("shop: by hand          a rule", "name: Told")
+    assert second.index("name") > first.index("a rule")

@@ -220,5 +220,5 @@ def test_an_answer_waits_until_it_is_taken_to_its_case(store: Store) -> None:
     (found,) = store.answers("acme", NOW + HOUR, 9)
     assert (found.ticket_id, found.raw, found.received_at) == ("k1", '{"value": 5}', NOW + HOUR)
     assert store.hints("acme", NOW + HOUR, 9) == []
-    store.finish_hint(found.hint_id)
+    store.finish_answer(found)
     assert store.answers("acme", NOW + HOUR, 9) == []

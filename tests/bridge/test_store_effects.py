@@ -381,8 +381,9 @@ def test_retry_plans_parked_effects_again_and_remembers_that_they_were_sent(plan
     planned.intend([first], NOW, LEASE)
     planned.finish(first, EffectState.PARKED, audit=AUDIT, error="eight tries")
 
-    assert planned.retry_parked(["e2"]) == 0
-    assert planned.retry_parked() == 1
+    assert planned.retry_parked(["e2"], lambda one: AUDIT) == 0
+    assert planned.retry_parked(None, lambda one: replace(AUDIT, what=f"{one.effect_id} again")) == 1
+    assert [one.what for one in planned.audits()][2:] == ["e1 again"]
 
     (again,) = claim(planned)
     assert (again.effect.effect_id, again.tries, again.last_sent_at) == ("e1", 0, NOW)

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bridge.model import Category, Malformed, Rating, RatingPage
-from bridge.store import PageCount, Store, StoredRating
+from bridge.store import PURGED_AT_ONCE, PageCount, Store, StoredRating
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
-DAY = timedelta(days=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 RATING = Rating("31", "7", Category.BAD, 1, 2, NOW - DAY, NOW - DAY, "Slow", "Took too long", "500", "60", "4")
 UNREADABLE = Malformed("32", '{"id": 32}', "no field 'ticket_id'")
 
@@ -209,6 +209,15 @@ def test_the_category_before_is_that_of_the_version_seen_before(store: Store) ->
     assert store.category_before("acme", RATING) is None
 
 
+def test_an_answer_that_turned_bad_was_given_when_it_turned(store: Store) -> None:
+    see(store, replace(RATING, category=Category.GOOD, value=2))
+    see(store, replace(RATING, updated_at=NOW))  # the time of the first answer stays in it
+
+    good, bad = store.ratings_of_ticket("acme", RATING.ticket_id)
+
+    assert (good.rating.rated_at, bad.rating.rated_at) == (RATING.rated_at, NOW)
+
+
 # ------------------------------------------------------------------ what customers write
 @pytest.mark.parametrize(
     ("given", "kept"),
@@ -274,13 +283,60 @@ def test_a_delivery_is_accepted_once(store: Store) -> None:
     assert [hint.ticket_id for hint in store.hints("acme", NOW, 10)] == ["7"]
 
 
-def test_a_finished_hint_does_not_come_again(store: Store) -> None:
+def follow(store: Store, *ratings: Rating) -> int:
+    """Follow every hint of acme, to these ratings."""
+    ids = [hint.hint_id for hint in store.hints("acme", NOW, 10)]
+    return store.follow_hints("acme", ids, ratings, seen_at=NOW, acts_from=NOW - 30 * DAY)
+
+
+def test_a_followed_hint_does_not_come_again(store: Store) -> None:
     store.add_hint("acme", "d1", "7", NOW)
 
-    store.finish_hint(store.hints("acme", NOW, 10)[0].hint_id)
+    assert follow(store, RATING) == 1
 
-    assert store.hints("acme", NOW, 10) == []
+    assert (store.hints("acme", NOW, 10), store.next_hint_at("acme")) == ([], None)
+    assert [row.source for row in pending(store)] == ["hint"]
     assert not store.add_hint("acme", "d1", "7", NOW)
+
+
+def test_a_hint_tells_when_it_is_ripe(store: Store) -> None:
+    store.add_hint("acme", "d1", "7", NOW, NOW + HOUR)
+    store.add_hint("acme", "d2", "8", NOW + HOUR)
+
+    assert [hint.not_before for hint in store.hints("acme", NOW, 10)] == [NOW + HOUR]
+    assert store.next_hint_at("acme") == NOW + HOUR
+
+
+def test_failed_hints_stand_in_nobody_s_way(store: Store) -> None:
+    for number in range(3):
+        store.add_hint("acme", f"d{number}", "7", NOW)
+        store.fail_hint(store.hints("acme", NOW, 1)[0].hint_id, "no such ticket", NOW + DAY)
+    store.add_hint("acme", "d9", "9", NOW)
+
+    assert [hint.ticket_id for hint in store.hints("acme", NOW, 1)] == ["9"]
+
+
+def test_followed_hints_are_forgotten_in_batches_others_never(store: Store) -> None:
+    store.add_hints([("acme", f"d{number}", "7", NOW) for number in range(PURGED_AT_ONCE + 1)], NOW)
+    ids = [hint.hint_id for hint in store.hints("acme", NOW, 2 * PURGED_AT_ONCE)]
+    store.follow_hints("acme", ids, [], seen_at=NOW, acts_from=NOW)
+    store.add_hint("acme", "waits", "7", NOW - DAY)
+    store.add_hint("acme", "young", "8", NOW + HOUR)
+
+    assert [store.purge_hints("acme", NOW + HOUR) for _ in range(3)] == [PURGED_AT_ONCE, 1, 0]
+    assert [hint.ticket_id for hint in store.hints("acme", NOW + HOUR, 10)] == ["7", "8"]
+
+
+def test_of_a_settled_answer_the_words_are_gone_and_the_value_stands(store: Store) -> None:
+    store.put_answer("acme", "k1:1", "k1", "old words", NOW - DAY)
+    store.finish_answer(store.answers("acme", NOW, 10)[0])
+    store.put_answer("acme", "k2:1", "k2", "words that nobody took yet", NOW - DAY)
+
+    (found,) = store.followed_answers("acme", NOW, 10)
+    store.settle_answer(found, "value")
+
+    kept = store.answer("acme", "k1:1")
+    assert (kept and kept.raw, store.followed_answers("acme", NOW, 10)) == ("value", [])
 
 
 def test_a_failed_hint_waits_for_its_time(store: Store) -> None:
@@ -295,21 +351,33 @@ def test_a_failed_hint_waits_for_its_time(store: Store) -> None:
 def test_many_deliveries_are_kept_together_each_once(store: Store) -> None:
     store.add_hint("acme", "d1", "7", NOW)
 
-    came = [("acme", "d1", "7"), ("acme", "d2", "8"), ("shop", "d2", "8"), ("acme", "d2", "8")]
+    came = [("acme", "d1", "7", NOW), ("acme", "d2", "8", NOW), ("shop", "d2", "8", NOW), ("acme", "d2", "8", NOW)]
 
     assert store.add_hints(came, NOW) == [False, True, True, False]
     assert [hint.ticket_id for hint in store.hints("acme", NOW, 10)] == ["7", "8"]
     assert store.hints("acme", NOW, 10)[1].received_at == NOW
 
 
-def test_bad_ratings_that_only_polls_found_are_told_from_the_others(store: Store) -> None:
+def test_bad_ratings_that_polls_found_are_told_from_the_others(store: Store) -> None:
     see(store, RATING)
     last = store.last_row()
     see(store, replace(RATING, rating_id="32", ticket_id="8"), source="hint")
     see(store, replace(RATING, rating_id="33", ticket_id="9", category=Category.GOOD))
     see(store, replace(RATING, rating_id="34", ticket_id="10"))
+    until = store.last_row()
+    see(store, replace(RATING, rating_id="35", ticket_id="11"))
 
-    assert store.bad_from_polls(last) == [("acme", "10")]
+    assert [(found.account, found.ticket_id) for found in store.found_by_polls(last, until)] == [("acme", "10")]
+
+
+def test_a_webhook_told_of_a_ticket_if_it_came_then(store: Store) -> None:
+    store.add_hint("acme", "d1", "7", NOW)
+    follow(store)
+
+    assert store.was_hinted("acme", "7", NOW - HOUR, NOW)
+    assert not store.was_hinted("acme", "7", NOW + HOUR, NOW + DAY)
+    assert not store.was_hinted("acme", "8", NOW - HOUR, NOW)
+    assert not store.was_hinted("shop", "7", NOW - HOUR, NOW)
 
 
 # ------------------------------------------------------------------ customers

@@ -30,13 +30,16 @@ class Account:
     memory: DictMemory = field(default_factory=DictMemory)
     needs: Needs = field(default_factory=Needs)
     out_of_office: tuple[str, ...] = ()
+    hooks_at: str | None = None
+    hook_secret: str | None = None
 
     def __post_init__(self) -> None:
         budget = Budget("shop", self.memory.now, share=1.0)
         self.http = BridgeSession("shop", self.url, budget, sleep=lambda _: None)
         _OPENED.append(self.http)
-        tools = Tools(self.http, self.memory, self.memory.now, lambda _: None, self.needs)
-        config = Config("shop", self.url, Secret(self.key), out_of_office=self.out_of_office)
+        tools = Tools(self.http, self.memory, self.memory.now, lambda _: None, self.needs, hooks_at=self.hooks_at)
+        given = Secret(self.hook_secret) if self.hook_secret else None
+        config = Config("shop", self.url, Secret(self.key), given, self.out_of_office)
         self.freshdesk: Freshdesk = connect(config, tools)
 
     def reconnected(self, **changes: Any) -> Account:

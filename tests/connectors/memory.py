@@ -47,3 +47,7 @@ class DictMemory:
     def remember_secret(self, name: str, text: str) -> None:
         """Keep a secret."""
         self.secrets[name] = text
+
+    def forget_secret(self, name: str) -> None:
+        """Keep a secret no longer."""
+        self.secrets.pop(name, None)

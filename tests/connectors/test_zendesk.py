@@ -479,6 +479,7 @@ def test_a_rating_that_is_gone_is_no_rating(memory, old_csat):
 
 def test_the_survey_answer_of_a_ticket_is_one_of_its_responses(memory, new_csat):
     new_csat.get(f"{API}/guide/survey_responses", json=responses_page(answered(), answered(id="R2")))
+    new_csat.get(f"{API}/tickets/7", json={"ticket": ticket_json()})
 
     assert [rating.rating_id for rating in connected(memory).ratings_of("7", "R2")] == ["R2"]
     assert [rating.rating_id for rating in connected(memory).ratings_of("7")] == ["R1", "R2"]

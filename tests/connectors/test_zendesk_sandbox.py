@@ -440,6 +440,58 @@ def test_the_answers_of_a_ticket_are_read_again(surveyed):
     assert (rating.rating_id, rating.ticket_id) == (rating_id, ticket_id)
 
 
+# ------------------------------------------------------------------ what a webhook costs
+@pytest.fixture(params=["legacy", "new"])
+def told(request):
+    """A shop whose customer has rated badly a minute ago; its kind of CSAT, people and groups are remembered."""
+    with opened(csat=request.param) as shop:
+        shop.zendesk.directory()
+        shop.rated = shop.solved()
+        shop.zendesk.ratings_of(shop.solved())
+        shop.desk.rate(shop.rated, "bad")
+        shop.wait(timedelta(minutes=1))
+        shop.desk.requests.clear()
+        yield shop
+
+
+def test_from_a_webhook_to_the_write_it_takes_three_calls(told):
+    [rating] = told.zendesk.ratings_of(told.rated)
+    [ticket] = told.read(told.rated)
+    [*_, done] = told.zendesk.write([told.write_to(ticket)])
+
+    assert (rating.assignee_id, ticket.requester.name, done.verdict) == (told.ana, "Mia", Verdict.APPLIED)
+    assert len(told.calls()) == 3
+
+
+def test_a_ticket_that_was_looked_at_serves_one_reading_as_of_then(told):
+    looked_at = told.world.clock.now()
+    told.zendesk.ratings_of(told.rated)
+    told.wait(timedelta(seconds=10))
+    [taken_over], [anew] = told.read(told.rated), told.read(told.rated)
+
+    assert (taken_over.read_at, anew.read_at) == (looked_at, told.world.clock.now())
+
+
+def test_who_changes_a_ticket_after_the_look_is_not_overwritten(told):
+    told.zendesk.ratings_of(told.rated)
+    told.desk.edit(told.rated, told.ben, add_tags=["mine"])
+    [*_, done] = told.zendesk.write([told.write_to(told.read(told.rated)[0])])
+
+    assert done.verdict is Verdict.CONFLICT
+    assert "mine" in told.read(told.rated)[0].tags
+
+
+def test_after_ten_seconds_or_a_write_a_ticket_is_read_anew(told):
+    told.zendesk.ratings_of(told.rated)
+    told.wait(timedelta(seconds=11))
+    [late] = told.read(told.rated)
+    told.zendesk.ratings_of(told.rated)
+    list(told.zendesk.write([told.write_to(late)]))
+
+    assert late.read_at == told.world.clock.now()
+    assert "csat-recovery" in told.read(told.rated)[0].tags
+
+
 # ------------------------------------------------------------------ people
 def test_the_directory_tells_who_is_there_and_who_cannot_be_asked(shop):
     shop.desk.change_agent(shop.ben, suspended=True)

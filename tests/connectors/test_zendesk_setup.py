@@ -34,6 +34,7 @@ def account(http, *, fields=(), triggers=(), survey=None, categories=None):
         http.get(f"{API}/trigger_categories", status=403, json={"errors": [{"code": "TriggerCategoriesNotEnabled"}]})
     else:
         http.get(f"{API}/trigger_categories", json={"trigger_categories": categories, "meta": {"has_more": False}})
+    http.get(f"{API}/webhooks", json={"webhooks": [], "meta": {"has_more": False}})
     http.post(f"{API}/ticket_fields", status=201, json={"ticket_field": {**field(), "id": 34}})
     http.post(f"{API}/triggers", status=201, json={"trigger": {"id": 39}})
     for path in ("ticket_fields/34", "triggers/39", "triggers/40"):

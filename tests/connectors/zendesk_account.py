@@ -17,7 +17,13 @@ API = URL + "/api/v2"
 
 
 def connected(
-    memory: DictMemory, *, url: str = URL, needs: Needs | None = None, now: Any = None, **secrets: str
+    memory: DictMemory,
+    *,
+    url: str = URL,
+    needs: Needs | None = None,
+    now: Any = None,
+    hooks_at: str | None = None,
+    **secrets: str,
 ) -> Zendesk:
     """Return the account `acme`; signs with an API token unless other secrets are given."""
     now = now or memory.now
@@ -25,7 +31,7 @@ def connected(
     budget.limit = 100_000
     pauses: list[float] = []
     http = BridgeSession("acme", url, budget, sleep=pauses.append)
-    tools = Tools(http=http, memory=memory, now=now, sleep=pauses.append, needs=needs or Needs())
+    tools = Tools(http, memory, now, pauses.append, needs or Needs(), hooks_at=hooks_at)
     given = secrets or {"email": "bridge@acme.example", "api_token": "TOKEN-TEXT"}
     zendesk = connect(Config("acme", url, **{name: Secret(text) for name, text in given.items()}), tools)
     zendesk.http, zendesk.pauses = http, pauses  # type: ignore[attr-defined]

@@ -260,8 +260,8 @@ REDUNDANT = (
     ),
     one(
         "version of a case", "bridge/store/cases.py",
-        '_UPDATE_CASE = update(cases).where(cases.c.case_id == bindparam("id"), cases.c.version == bindparam("at"))',
-        '_UPDATE_CASE = update(cases).where(cases.c.case_id == bindparam("id"), bindparam("at") == bindparam("at"))',
+        'cases.c.version == bindparam("at"))\n    .values(\n        written_after',
+        'bindparam("at") == bindparam("at"))\n    .values(\n        written_after',
         scene="one rung up on Zendesk", search="pause",
         covered_by="who was overtaken has lost the rating's row, or the claim, before",
     ),

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from bridge.errors import SettingsError
 from bridge.store import Store
-from bridge.web import health_routes, web_app
+from bridge.web import health_routes, routed, web_app
 from bridge.web.counts import Counts
 from bridge.web.doorkeeper import MOST_BYTES, Doorkeeper, Patience
 from bridge.web.hooks import Door, Hooks, doors_of
@@ -88,7 +89,7 @@ class Site:
     def __init__(self, path: Path) -> None:
         self.path, self.now = path, NOW
         self.store = Store.open(f"sqlite:///{path}", busy=timedelta(milliseconds=5))
-        self.counts, self.rung = Counts(), list[tuple[str, str]]()
+        self.counts, self.rung = Counts(), list[tuple[str, datetime]]()
         self.keeper = Keeper(self.store, lambda: self.now, lambda *hint: self.rung.append(hint))
         doors = {"acme": Door(zendesk, [OLD, NEW]), "shop": Door(freshdesk, [SHARED])}
         self.hooks = Hooks(doors, self.keeper, self.counts, lambda: self.now)
@@ -120,7 +121,8 @@ def site(tmp_path: Path, migrated_file: Path) -> Iterator[Site]:
 @pytest.mark.parametrize(("account", "headers"), [("acme", signed()), ("shop", with_secret())])
 def test_a_genuine_webhook_is_stored_then_acknowledged(site: Site, account: str, headers: dict[str, str]) -> None:
     assert site.post(account, headers) == 200
-    assert site.stored() == site.rung == [(account, "7")]
+    assert site.stored() == [(account, "7")]
+    assert site.rung == [(account, NOW + site.hooks.doors[account].vendor.RIPENS_IN)]
 
 
 @pytest.mark.parametrize("secret", [OLD, NEW])
@@ -301,6 +303,32 @@ def test_pages_wait_for_whom_was_refused_often(site: Site) -> None:
     assert (status, answered["retry-after"], healthy) == (429, "60", 200)
 
 
+@pytest.mark.parametrize(("source", "times"), [("127.0.0.1", 1), ("172.18.0.2", 1), ("8.8.8.8", 0)])
+def test_a_proxy_that_nobody_told_us_of_is_warned_of_once(
+    site: Site, caplog: pytest.LogCaptureFixture, source: str, times: int
+) -> None:
+    for _ in range(2):
+        site.post("shop", with_secret() | {"x-forwarded-for": ELSEWHERE}, source=source)
+
+    assert caplog.text.count(f"a proxy at {source} forwards requests") == times
+
+
+def test_a_proxy_that_we_know_is_not_warned_of(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    known: Any = ProxyHeadersMiddleware(site.app, "127.0.0.1")  # type: ignore[arg-type]
+    headers = with_secret() | {"x-forwarded-for": "10.0.0.7"}
+
+    status, _, _ = asyncio.run(call(known, "/hooks/shop", headers, [BODY], source="127.0.0.1"))
+
+    assert (status, caplog.text) == (200, "")
+
+
+def test_what_is_behind_the_door_may_be_replaced(site: Site) -> None:
+    site.app.lead_to(routed([health_routes(lambda: "")]))
+
+    assert asyncio.run(call(site.app, "/hooks/shop", with_secret(), [BODY]))[0] == 404
+    assert asyncio.run(call(site.app, "/healthz", {}, [], method="GET"))[0] == 200
+
+
 def test_a_minute_later_all_is_forgiven() -> None:
     clock = iter([0.0, 1.0, 2.0, 61.0])
     patience = Patience(1, lambda: next(clock))
@@ -336,7 +364,8 @@ def test_health_tells_a_working_database_from_a_damaged_one(site: Site) -> None:
 # ------------------------------------------------------------------ secrets
 @pytest.mark.parametrize("text", [f"{OLD},{NEW}", f"{OLD}\n{NEW}\n", f" {OLD} , {NEW} "])
 def test_several_secrets_may_be_active(tmp_path: Path, text: str) -> None:
-    doors = doors_of(founded(NOW, tmp_path).rules(), {"BRIDGE_ACME_WEBHOOK_SECRET": text})
+    firm = founded(NOW, tmp_path)
+    doors = doors_of(firm.rules(), {**firm.env, "BRIDGE_ACME_WEBHOOK_SECRET": text})
 
     assert {name: list(door.secrets) for name, door in doors.items()} == {"acme": [OLD, NEW]}
 
@@ -347,6 +376,45 @@ def test_several_secrets_may_be_active(tmp_path: Path, text: str) -> None:
 )
 def test_a_secret_that_protects_nothing_is_named_at_the_start(tmp_path: Path, variable: str, secret: str) -> None:
     with pytest.raises(SettingsError, match=variable) as told:
-        doors_of(founded(NOW, tmp_path).rules(), {variable: secret})
+        doors_of(founded(NOW, tmp_path).rules(), {"BRIDGE_STATE_DIR": str(tmp_path), variable: secret})
 
     assert secret not in str(told.value)
+
+
+def test_the_secret_that_setup_keeps_is_as_good_as_those_of_the_environment(tmp_path: Path) -> None:
+    firm = founded(NOW, tmp_path)
+    (tmp_path / "acme.webhook_secret").write_text(NEW)
+    (tmp_path / "shop.webhook_secret").write_text(SHARED)
+
+    doors = doors_of(firm.rules(), {**firm.env, "BRIDGE_ACME_WEBHOOK_SECRET": OLD})
+
+    assert {name: door.secrets for name, door in doors.items()} == {"acme": (OLD, NEW), "shop": (SHARED,)}
+
+
+@pytest.mark.parametrize("before", [{}, {"acme": Door(zendesk, (OLD,))}], ids=["none", "another"])
+def test_a_secret_that_came_since_the_start_opens_the_door(site: Site, before: dict[str, Door]) -> None:
+    site.hooks.doors, site.hooks.find = before, lambda: {"acme": Door(zendesk, (NEW,))}
+
+    assert site.post("acme", signed()) == 200
+    assert site.counts.get("webhooks_total", outcome="kept", account="acme") == 1
+
+
+def test_whoever_knocks_without_end_makes_us_look_once_a_second(site: Site) -> None:
+    looks = iter(range(100))
+    site.hooks.find = lambda: {"acme": Door(zendesk, (f"{next(looks)}",))}
+
+    for _ in range(5):
+        site.post("acme", signed(secret="of-a-stranger"))
+    site.now += timedelta(seconds=1)
+    site.post("acme", signed(secret="of-a-stranger", at=site.now))
+
+    assert next(looks) == 2
+
+
+def test_where_secrets_cannot_be_looked_for_the_doors_stay_as_they_are(site: Site) -> None:
+    def unreadable() -> dict[str, Door]:
+        raise SettingsError("acme.webhook_secret: cannot be read")
+
+    site.hooks.find = unreadable
+
+    assert [site.post("acme", signed(secret=secret)) for secret in ("of-a-stranger", NEW)] == [401, 200]

@@ -18,22 +18,28 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
 from commands import SINCE, Shell, shell_beside_a_company
 from uvicorn.server import ServerState
 
+from bridge.model import Audit, Decision, Stage, SurveyWay
+from bridge.settings import survey_key
+from bridge.store import Store
+from bridge.survey_link import Invitation, SurveyLinks
 from bridge.web.doorkeeper import Deadlined
-from bridge.web.service import Bell, Unannounced
+from bridge.web.service import Bell
 from connectors.freshdesk.hooks import SECRET_HEADER
 from connectors.zendesk.hooks import SIGNATURE, SIGNED_AT
 
 SECRET, SHARED = "bridge-signs-webhooks==", "3f1c0a9d7e5b42688f6d0c1b2a394857"
 NOW = datetime(2026, 11, 21, 18, 0, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 PATIENCE = 30  # seconds until a test gives up
 
 
@@ -92,14 +98,15 @@ def until(fact: Callable[[], object]) -> None:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[Served]:
-    """A server beside a company, past its first poll; the next one is an hour away."""
+def served(folder: Path, prepare: Callable[[Shell], int] = lambda _shell: 0) -> Iterator[Served]:
+    """A server beside a company, past its first poll; the next one is an hour away. *prepare* returns its port."""
     polled = "SELECT account FROM account_state WHERE key = 'succeeded_at' AND value > ?"
     with shell_beside_a_company(folder) as shell:
         shell.env |= {"BRIDGE_ACME_WEBHOOK_SECRET": SECRET, "BRIDGE_SHOP_WEBHOOK_SECRET": SHARED}
         shell("run --once", *SINCE)
+        port = prepare(shell)
         began = json.dumps(datetime.now(UTC).isoformat())
-        process = shell.start("serve --port 0 --every 3600")
+        process = shell.start(f"serve --port {port} --every 3600")
         try:
             server = Served(shell, process)
             until(lambda: len(server.rows(polled, began)) == 2)
@@ -177,6 +184,41 @@ def test_300_slow_connections_stop_nobody(lasting: Served) -> None:
         assert lasting.hook("acme", "7") == 200
 
 
+def asked_by_link(shell: Shell) -> int:
+    """A customer of a solved ticket is asked on the page of a server to come; returns the port of that."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    shell.rules(mode="live", survey_page=f"http://127.0.0.1:{port}")
+    ticket_id = shell.rate("shop")
+    shell("run --once")
+    shell.firm.freshdesk.solve(ticket_id, shell.firm.agents["shop", "Ana"])
+    now = datetime.now(UTC)
+    with closing(Store.open(f"sqlite:///{shell.state / 'bridge.db'}")) as store:
+        (case,) = store.cases()
+        asked = replace(
+            case, stage=Stage.SURVEYED, solved_at=now, asked_at=now, asked_by=SurveyWay.LINK, due_at=now + 7 * DAY,
+            next_step="wait for the answer", version=case.version + 1,
+        )  # fmt: skip
+        audit = Audit(now, "shop", ticket_id, "asked", "by link", case_id=case.case_id)
+        store.save(Decision(audit, asked), expected_version=case.version)
+    return port
+
+
+def test_an_answer_on_the_page_ends_the_case_at_once(tmp_path: Path) -> None:
+    with served(tmp_path, asked_by_link) as server, closing(server.line()) as line:
+        [(case_id,)] = server.rows("SELECT case_id FROM cases")
+        links = SurveyLinks(survey_key(server.shell.state), f"http://127.0.0.1:{server.port}")
+        link = urlsplit(links.link(Invitation(case_id, 1, datetime.now(UTC) + DAY, "de", None))).path
+        line.request("GET", link)
+        shown = line.getresponse().read().decode()
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        line.request("POST", link, "value=5&comment=Jetzt+geht+es", form)
+
+        assert (line.getresponse().status, 'lang="de"' in shown) == (200, True)
+        until(lambda: server.rows("SELECT outcome FROM cases") == [("recovered",)])
+        until(lambda: any("Jetzt geht es" in str(e.after) for e in server.shell.firm.world.ledger))
+
+
 @pytest.mark.parametrize(("path", "status"), [("/healthz", 200), ("/readyz", 200), ("/survey/x", 404), ("/x", 404)])
 def test_pages_are_answered_beside_webhooks(lasting: Served, path: str, status: int) -> None:
     with closing(lasting.line()) as line:
@@ -224,25 +266,11 @@ def test_a_head_that_does_not_end_ends_the_connection(head: bytes) -> None:
     assert asyncio.run(visit()).count(b"HTTP/1.1 204") == 1
 
 
-# ------------------------------------------------------------------ what webhooks missed
-def test_what_a_poll_finds_and_no_webhook_tells_of_was_missed() -> None:
-    ratings = Unannounced()
-    ratings.announce("acme", "1", NOW)
-    ratings.find("acme", "1", NOW + MINUTE)
-    ratings.find("acme", "2", NOW)
-    ratings.find("shop", "3", NOW)
-    ratings.announce("shop", "3", NOW + 2 * MINUTE)
-
-    assert ratings.missed(NOW + 9 * MINUTE) == []
-    assert ratings.missed(NOW + 11 * MINUTE) == ["acme"]
-    assert ratings.missed(NOW + 12 * MINUTE) == []
-
-
 def test_the_bell_tells_all_that_was_rung_for() -> None:
     bell = Bell()
-    bell.ring("acme", "1")
+    bell.ring("acme", NOW)
     bell.stir()
-    bell.ring("shop", "2")
+    bell.ring("shop", NOW)
 
-    assert bell.wait(0) == [("acme", "1"), ("shop", "2")]
+    assert bell.wait(0) == [("acme", NOW), ("shop", NOW)]
     assert bell.wait(0) == []

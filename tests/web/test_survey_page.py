@@ -10,7 +10,8 @@ import pytest
 import yaml
 from starlette.testclient import TestClient
 
-from bridge.web.survey_page import BODY_MAX, COMMENT_MAX, HERE, REQUESTS_PER_MINUTE, accepted_languages
+from bridge.web.forms import BODY_MAX
+from bridge.web.survey_page import COMMENT_MAX, HERE, REQUESTS_PER_MINUTE, accepted_languages
 from tests.web.survey_states import LINKS, Desk, path
 
 WORDS = yaml.safe_load((HERE / "survey_words.yaml").read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.app import App
+from bridge.hints import PATIENCE, TOGETHER
 from bridge.model import Case
 from bridge.reloading import LivingApp
 from bridge.status import account_status, status_text
@@ -19,8 +20,8 @@ from connectors.sandbox.world import Fault
 from tests.bridge.stories import BOTH, MINUTE, MONDAY, WHOLE_SHARE
 from tests.in_process import company
 
-NOTHING = timedelta()
-CALLS = {"acme": 4, "shop": 4}  # two readings and a write or two; the old ratings of Zendesk cost one more
+NOTHING, SECOND = timedelta(), timedelta(seconds=1)
+CALLS = {"acme": 3, "shop": 4}  # two readings and a write; Freshdesk takes a note in a write of its own
 
 
 class Service:
@@ -48,7 +49,7 @@ class Service:
     def hint(self, account: str, ticket_id: str) -> None:
         """A webhook was stored."""
         self.app.store.add_hint(account, f"delivery {ticket_id}", ticket_id, self.firm.now())
-        self.bell.ring(account, ticket_id)
+        self.bell.ring(account, self.firm.now())
         self.worker.listen(NOTHING)
         self.worker.follow()
 
@@ -78,6 +79,70 @@ def test_a_hint_is_followed_between_two_polls_with_few_calls(service: Service, a
 
     assert service.notes(ticket_id) == 1
     assert len(service.firm.desks[account].requests) - before <= CALLS[account]
+
+
+@BOTH
+def test_many_hints_of_one_ticket_are_one_reading(service: Service, account: str) -> None:
+    ticket_id = service.rated(account)
+    service.hint(account, ticket_id)
+    before = len(service.firm.desks[account].requests)
+    for number in range(30):
+        service.app.store.add_hint(account, f"again {number}", ticket_id, service.firm.now())
+
+    service.app.follow(account)
+
+    readings = {"acme": 2, "shop": 1}[account]  # a legacy rating is read by way of its ticket
+    assert len(service.firm.desks[account].requests) - before <= readings
+    assert service.app.store.next_hint_at(account) is None
+
+
+def test_a_hint_waits_until_it_is_ripe_and_takes_others_of_its_ticket_along(service: Service) -> None:
+    ticket_id, store, now = service.rated("acme"), service.app.store, service.firm.now()
+    store.add_hint("acme", "first", ticket_id, now, now + SECOND)
+    store.add_hint("acme", "second", ticket_id, now, now + MINUTE)
+
+    assert (service.app.follow("acme"), service.notes(ticket_id)) == (now + SECOND, 0)
+    service.firm.pass_time(SECOND)
+    service.app.follow("acme")
+
+    assert (service.notes(ticket_id), store.next_hint_at("acme")) == (1, None)
+
+
+def test_hints_behind_many_others_are_followed_in_the_same_pass(service: Service) -> None:
+    for number in range(3 * TOGETHER):
+        service.app.store.add_hint("acme", f"unknown {number}", f"90000{number}", service.firm.now())
+    ticket_id = service.rated("acme")
+
+    service.hint("acme", ticket_id)
+
+    assert service.notes(ticket_id) == 1
+
+
+def test_what_comes_during_a_pass_is_left_to_the_next_one(service: Service) -> None:
+    ticket_id, begun = service.rated("acme"), service.firm.now()
+    service.app.store.add_hint("acme", "late", ticket_id, begun + SECOND)
+    service.firm.pass_time(MINUTE)
+
+    assert not service.app.engine.decide("acme", begun)
+    assert service.app.engine.decide("acme")
+
+
+@BOTH
+def test_a_flood_of_hints_that_lead_to_nothing_takes_few_calls_and_stops_no_rating(
+    service: Service, account: str
+) -> None:
+    now = service.firm.now()
+    flood = [(account, f"unknown {number}", f"90000{number}", now) for number in range(3 * PATIENCE)]
+    service.app.store.add_hints(flood, now)
+    before = len(service.firm.desks[account].requests)
+
+    at = service.app.follow(account)
+
+    assert len(service.firm.desks[account].requests) - before <= PATIENCE + TOGETHER
+    assert at == now + MINUTE
+    ticket_id = service.rated(account)
+    service.worker.reconcile()
+    assert service.notes(ticket_id) == 1
 
 
 def test_what_falls_due_between_two_polls_is_done_when_it_is_due(service: Service) -> None:
@@ -125,7 +190,7 @@ def test_an_account_that_cannot_be_reached_is_left_to_the_next_poll(service: Ser
     service.hint("acme", ticket_id)
     asked = len(service.firm.zendesk.requests)
 
-    service.bell.ring("acme", ticket_id)
+    service.bell.ring("acme", service.firm.now())
     service.worker.listen(NOTHING)
     service.worker.follow()
 

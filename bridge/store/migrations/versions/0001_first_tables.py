@@ -101,6 +101,18 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("lease_epoch", sa.Integer(), server_default="0", nullable=False),
         sa.Column("lease_until", sa.String(27), nullable=True),
+        sa.Column("labels", sa.Text(), nullable=False),
+        sa.Column("is_shadow", sa.Boolean(), nullable=False),
+        sa.Column("owned", sa.Boolean(), nullable=False),
+        sa.Column("word", sa.Text(), nullable=True),
+        sa.Column("change", sa.Text(), nullable=True),
+        sa.Column("flagged_after", sa.Integer(), nullable=True),
+        sa.Column("written_after", sa.Integer(), nullable=True),
+        sa.Column("acknowledged_after", sa.Integer(), nullable=True),
+        sa.Column("contacted_after", sa.Integer(), nullable=True),
+        sa.Column("solved_after", sa.Integer(), nullable=True),
+        sa.Column("asked_after", sa.Integer(), nullable=True),
+        sa.Column("answered_after", sa.Integer(), nullable=True),
         sa.CheckConstraint("(stage = 'ended') = (outcome IS NOT NULL)", name=op.f("ck_cases_ended")),
         sa.PrimaryKeyConstraint("case_id", name=op.f("pk_cases")),
     )
@@ -112,7 +124,30 @@ def upgrade() -> None:
         sqlite_where=sa.text("outcome IS NULL"),
         postgresql_where=sa.text("outcome IS NULL"),
     )
-    op.create_index("case_flagged", "cases", ["flagged_at", "account"], unique=False)
+    op.create_index(
+        "case_figures",
+        "cases",
+        [
+            "flagged_at",
+            "case_id",
+            "account",
+            "outcome",
+            "rule",
+            "labels",
+            "is_shadow",
+            "owned",
+            "word",
+            "change",
+            "flagged_after",
+            "written_after",
+            "acknowledged_after",
+            "contacted_after",
+            "solved_after",
+            "asked_after",
+            "answered_after",
+        ],
+        unique=False,
+    )
     op.create_index(
         "case_load",
         "cases",
@@ -203,7 +238,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("error IS NOT NULL"),
         postgresql_where=sa.text("error IS NOT NULL"),
     )
-    op.create_index("inbox_by_state", "inbox", ["account", "state"], unique=False)
+    op.create_index("inbox_by_state", "inbox", ["account", "source", "state", "received_at"], unique=False)
     op.create_table(
         "memory",
         sa.Column("account", sa.Text(), nullable=False),
@@ -261,6 +296,14 @@ def upgrade() -> None:
         sa.Column("not_before", sa.String(27), nullable=True),
         sa.PrimaryKeyConstraint("row_id", name=op.f("pk_rating")),
         sa.UniqueConstraint("account", "rating_id", "version", name=op.f("uq_rating_account_rating_id_version")),
+    )
+    op.create_index(
+        "rating_bad",
+        "rating",
+        ["account", "rated_at", "rating_id", "category", "outcome"],
+        unique=False,
+        sqlite_where=sa.text("category = 'bad' AND (outcome IS NULL OR outcome != 'memory')"),
+        postgresql_where=sa.text("category = 'bad' AND (outcome IS NULL OR outcome != 'memory')"),
     )
     op.create_index(
         "rating_failed",
@@ -351,4 +394,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("effect_id", name=op.f("uq_effect_effect_id")),
     )
     op.create_index("effect_by_state", "effect", ["state", "case_id", "kind", "place"], unique=False)
+    op.create_index(
+        "effect_of_deadline",
+        "effect",
+        ["account"],
+        unique=False,
+        sqlite_where=sa.text("substr(step, 1, 9) = 'deadline:'"),
+        postgresql_where=sa.text("substr(step, 1, 9) = 'deadline:'"),
+    )
+    op.create_index("effect_tally", "effect", ["kind", "state", "account"], unique=False)
     op.create_index("effect_of_ticket", "effect", ["ticket_id", "account"], unique=False)

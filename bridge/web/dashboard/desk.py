@@ -1,0 +1,71 @@
+"""What the dashboard needs of the rest, and the figures that it keeps for a minute."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from threading import Lock
+
+from bridge.funnel import monday
+from bridge.rules import Rules
+from bridge.show import Names, names_of
+from bridge.store import Store
+from bridge.web.dashboard.asked import Period, Selection
+from bridge.web.dashboard.cases import Link
+from bridge.web.dashboard.overview import Overview, overview
+from bridge.web.dashboard.said import Clock
+
+KEPT_FOR = timedelta(minutes=1)
+MOST_KEPT = 40  # periods and accounts
+
+
+@dataclass(frozen=True)
+class DashDesk:
+    """What the pages need; the store may block, and raises StoreError if it cannot be used."""
+
+    store: Store
+    rules: Callable[[], Rules]  # as they are in charge now
+    link: Link  # KeyError for an account that is not in the rules any more
+    now: Callable[[], datetime]
+
+    def clock(self) -> Clock:
+        """Return now, in the zone of the rules."""
+        return Clock(self.now(), self.rules().settings.timezone)
+
+    def names(self, *accounts: str) -> dict[str, Names]:
+        """Return who is behind the ids of accounts."""
+        return {account: names_of(self.store, account) for account in accounts}
+
+
+def begins(weeks: int, clock: Clock) -> datetime:
+    """Return the Monday, at midnight, with which a period of so many weeks begins; this week is the last one."""
+    first = monday(clock.now.astimezone(clock.zone).date()) - timedelta(weeks=weeks - 1)
+    return datetime.combine(first, time(), clock.zone)
+
+
+class Kept:
+    """Makes the figures of a period, once a minute at most."""
+
+    def __init__(self, desk: DashDesk) -> None:
+        self._desk, self._lock = desk, Lock()
+        self._kept: OrderedDict[Period, Overview] = OrderedDict()
+
+    def of(self, period: Period) -> Overview:
+        """Return the figures of a period, as they were a minute ago at most."""
+        with self._lock:  # who comes meanwhile waits for these: two readings at once would take twice as long
+            found = self._kept.get(period)
+            if found is None or self._desk.now() - found.as_of >= KEPT_FOR:
+                self._kept[period] = found = self._make(period)
+                if len(self._kept) > MOST_KEPT:
+                    self._kept.popitem(last=False)
+            return found
+
+    def _make(self, period: Period) -> Overview:
+        desk, clock = self._desk, self._desk.clock()
+        accounts = [period.account] if period.account else list(desk.rules().accounts)
+        figures = desk.store.figures(accounts, begins(period.weeks, clock), clock.now, clock.zone)
+        groups = {key: name for names in desk.names(*accounts).values() for key, name in names.groups.items()}
+        chosen = Selection(state="all", account=period.account)
+        return overview(figures, chosen, lambda group: groups.get(group, group) or "none")
