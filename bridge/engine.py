@@ -228,16 +228,25 @@ class Engine:
         taken = False
         for row in self.store.answers(desk.account, self.now(), BATCH):
             case = self.store.case(row.ticket_id)
-            if case is not None:
-                ticket = self.reading.tickets(desk, [case.carrier_id]).get(case.carrier_id)
-                if ticket is None:
-                    self.store.fail_hint(row.hint_id, "its ticket cannot be read", self.now() + TRY_AGAIN_AFTER)
-                    continue
-                if not self._follow_answer(desk, case, row, ticket):
-                    continue  # the case has moved: next time
-            self.store.finish_answer(row)
-            taken = True
+            if case is None or self._follow_safely(desk, case, row):
+                self.store.finish_answer(row)
+                taken = True
         return taken
+
+    def _follow_safely(self, desk: Connector, case: Case, row: Hint) -> bool:
+        """Take one answer to its case, False if it has to come again; one that fails does not stop those behind it."""
+        try:
+            ticket = self.reading.tickets(desk, [case.carrier_id]).get(case.carrier_id)
+            if ticket is not None:
+                return self._follow_answer(desk, case, row, ticket)
+            why = "its ticket cannot be read"
+        except (HelpdeskError, StoreError):
+            raise
+        except Exception as exc:
+            why = str(exc) if isinstance(exc, BridgeError) else crash(exc)
+            log.error("an answer could not be followed: %s", why, extra={"case_id": case.case_id})
+        self.store.fail_hint(row.hint_id, why, self.now() + TRY_AGAIN_AFTER)
+        return False
 
     def _follow_answer(self, desk: Connector, case: Case, row: Hint, ticket: Ticket) -> bool:
         attempt, said = answered(row)

@@ -46,7 +46,7 @@ _FREE = or_(cases.c.lease_until.is_(None), cases.c.lease_until <= _NOW)
 _IS_DUE = or_(effect.c.not_before.is_(None), effect.c.not_before <= _NOW)
 _DUE = next_effects().where(_FREE, _IS_DUE).order_by(effect.c.place)
 _MINE = _DUE.with_for_update(of=cases, skip_locked=True)  # another process may be about to take the same ones
-_SOME, _OURS = _MINE.limit(bindparam("limit")), _DUE.where(_CASES)
+_SOME, _OURS, _ANY = _MINE.limit(bindparam("limit")), _DUE.where(_CASES), _DUE.limit(1)
 _BUNDLED = _MINE.where(tuple_(effect.c.bundle, effect.c.target).in_(bindparam("bundles", expanding=True)))
 _LEASE = update(cases).where(_CASES).values(lease_epoch=_EPOCH + 1, lease_until=bindparam("until"))
 _LEASED = select(*CASE, _EPOCH).where(_CASES)
@@ -120,7 +120,7 @@ class Effects(Database):
     def _is_any_due(self, asked: Mapping[str, Any]) -> bool:
         """Look without a lock: most of the time there is nothing to claim."""
         with self._reading() as tx:
-            return tx.execute(_SOME, {**asked, "limit": 1}).first() is not None
+            return tx.execute(_ANY, asked).first() is not None
 
     def intend(self, claims: Sequence[Claim], now: datetime, lease: timedelta) -> set[str]:
         """Record that these effects are about to be sent, and renew their leases.
