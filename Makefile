@@ -23,7 +23,7 @@ help:            ## what can be made
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: .venv/demo ## a week of service recovery on two stand-in helpdesks, over real HTTP
+demo: .venv/demo ## a month of service recovery on two stand-in helpdesks, over real HTTP
 	@$(BIN)/recovery-bridge demo
 
 test: lint types unit ## linters, type checker and every test

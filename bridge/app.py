@@ -189,12 +189,14 @@ class App:
         state = {account: self.store.account_state(account) for account in self.accounts}
         if all(known.get("names_checked") == self.rules.hash for known in state.values()):
             return True
+        desks, again = self.engine.desks, self.engine.briefing.directory_again
         try:
-            directories = {account: desk.directory() for account, desk in self.engine.desks.items()}
+            problems = self.rules.unknown_names({account: desk.directory() for account, desk in desks.items()})
+            if problems:  # who is named may be newer than what is remembered
+                problems = self.rules.unknown_names({account: again(desk) for account, desk in desks.items()})
         except (HelpdeskError, BadRecord) as exc:
             log.warning("names of groups and agents are not checked: %s", exc)
             return False
-        problems = self.rules.unknown_names(directories)
         if any(not problem.is_warning for problem in problems):
             raise RulesError(problems)
         for problem in problems:
@@ -231,7 +233,7 @@ def open_app(
         engine = Engine(rules, store, desks, now, new_id, settings.customer_hasher(folder), stopping)
         told = channels(env, now)
         delivery = Delivery(engine, told, _links(rules, folder))
-        vigil = Vigil(rules, store, Notices(rules, store, told, now), now)
+        vigil = Vigil(rules, store, Notices(rules, store, told, now), now, stopping)
         yield App(rules, folder, store, engine, delivery, sessions, now, sleep, vigil)
     finally:
         store.close()

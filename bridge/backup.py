@@ -1,6 +1,8 @@
 """A backup: what one installation needs to go on elsewhere, in a folder by itself that looks like the state folder.
 
-Database, keys, logins and rules.yaml; secrets of helpdesks are not in the state folder, and so not in here.
+Database, keys, logins, rules.yaml, and what connectors keep: tokens of today, and the secrets of webhooks. What we sign
+in with at helpdesks is not in the state folder, and so not in here; nor are logins that BRIDGE_LOGINS_FILE puts
+elsewhere.
 """
 
 from __future__ import annotations

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 
 from bridge.connector import Asking, Connector
 from bridge.decision import Situation, Spent
-from bridge.model import Case, Ticket
+from bridge.model import Case, Directory, Ticket
 from bridge.owner import Staff
 from bridge.rules import Facts, Rules, recall
 from bridge.store import PastRating, Store
 
 HISTORY_REACHES_BACK = timedelta(days=366)
 HISTORY_LENGTH = 3  # ratings shown to an agent
+LOOKS_AGAIN_AFTER = timedelta(minutes=1)  # for an agent or group that the remembered directory does not have
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,13 @@ class Briefing:
             self.now(),
             refused or {},
             desk.account,
+            partial(self.directory_again, desk),
         )
+
+    def directory_again(self, desk: Connector) -> Directory:
+        """Return the directory, read again for whom it lacks; those who really left cost at most one look a minute."""
+        kept = desk.directory()
+        return kept if self.now() - kept.read_at < LOOKS_AGAIN_AFTER else desk.directory(fresh=True)
 
     def situation(
         self, desk: Connector, ticket: Ticket, staff: Staff, facts: Facts | None = None, customer: str | None = None

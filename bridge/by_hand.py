@@ -27,6 +27,7 @@ LONGEST_PROMISE = timedelta(days=366)  # a promise further ahead has a wrong yea
 FAR_AWAY = "{} is more than a year away; is the year right?"
 LOOK_AGAIN = "look what is next"
 PARTIES = ("service", "product", "policy", "third_party")
+ENDS = tuple(one for one in Outcome if one is not Outcome.DISMISSED)  # dismissed cases count nowhere: not for people
 HAND = "hand"  # whoever did it, where nobody knows more
 
 

@@ -32,7 +32,8 @@ class Batch:
         self.briefing, self.reading, self.desk, self.tickets = briefing, reading, desk, tickets
         self.store, self.rules = briefing.store, briefing.rules
         self.load = Counter(self.store.open_load(desk.account))
-        self.staff = briefing.staff(desk, self.load)
+        groups = [ticket.group_id for ticket in tickets.values()]  # what rules ask about
+        self.staff = briefing.staff(desk, self.load).knowing(groups=groups)
         self.brakes = Brakes(briefing)
         self.customers = {rating.rating_id: self._customer(rating) for rating in ratings}
         self._link_customers(ratings)
@@ -59,8 +60,9 @@ class Batch:
             return self._nothing(rating, verdict.kind, verdict.reason, facts), None
         if why := self._no_case(rating, ticket, customer):
             return self._nothing(rating, *why, facts), None
-        situation = self._situation(ticket, facts, customer)
-        return open_case(rating, rule, self._original_agent(rating), customer, situation), None
+        original = self._original_agent(rating)
+        self.staff = self.staff.knowing((original, ticket.assignee_id))
+        return open_case(rating, rule, original, customer, self._situation(ticket, facts, customer)), None
 
     def _no_case(self, rating: Rating, ticket: Ticket, customer: str | None) -> tuple[str, str] | None:
         """Return, as what and why, what keeps a rating that a rule matched from becoming a case."""

@@ -301,8 +301,8 @@ class Delivery:
             case Verdict.ADOPTED:
                 self._finish(claim, EffectState.ADOPTED, news.why or "had been written before", news, ticket)
             case Verdict.CONFLICT:
-                self.store.count_up(claim.effect.account, "conflicts")
                 self._again(claim, self.now(), "the ticket changed since it was read", tries=claim.tries + 1)
+                self.store.count_up(claim.effect.account, "conflicts")
             case Verdict.UNKNOWN:
                 why = news.why or "no usable answer"
                 self._again(claim, self._look_again_at(desk, claim), why, tries=claim.tries + 1)

@@ -204,6 +204,5 @@ def _names(app: App, account: str) -> Iterator[Finding]:
         Level.OK, f"{able} of {len(directory.agents)} agents can be given tickets, {len(directory.groups)} groups"
     )
     for problem in app.rules.unknown_names({account: directory}):
-        yield Finding(
-            Level.WARNING, str(problem).splitlines()[0], "correct the name, or ignore this if it is of another account"
-        )
+        what = f"{problem.path}:{problem.line}:{problem.column}: {problem.message}"
+        yield Finding(Level.WARNING, what, "correct the name, or ignore this if it is of another account")

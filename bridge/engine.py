@@ -444,7 +444,7 @@ class Engine:
         owners = self.store.open_load(desk.account)
         if not owners:
             return
-        staff = self.briefing.staff(desk, owners)
+        staff = self.briefing.staff(desk, owners).knowing(owners)
         gone = [owner for owner in owners if staff.why_left(owner) or staff.why_absent(owner)]
         cases = self.store.held_by(desk.account, gone)
         steps = self.store.steps_of([case.case_id for case in cases])
@@ -454,7 +454,15 @@ class Engine:
                 continue  # acted on before, and nobody could take the case over
             tickets = self.reading.tickets(desk, [case.carrier_id])
             if case.carrier_id in tickets:
-                self.signal(desk, case, OwnerGone(why), tickets[case.carrier_id])
+                self._owner_gone(desk, case, why, tickets[case.carrier_id])
+
+    def _owner_gone(self, desk: Connector, case: Case, why: str, ticket: Ticket) -> None:
+        try:
+            self.signal(desk, case, OwnerGone(why), ticket)
+        except (HelpdeskError, StoreError):
+            raise
+        except Exception as exc:  # one bad case must not stop the ones behind it
+            log.error("a case without its owner could not be advanced: %s", crash(exc), extra={"case_id": case.case_id})
 
     # -------------------------------------------------------------- time
     def tick(self, account: str) -> bool:

@@ -1,13 +1,16 @@
 """The recovery funnel and its honest figures: how far cases came, of how many, and how sure that is.
 
 Pure. Definitions and their traps: every share names its denominator; the headline counts all that was flagged, whether
-or not anybody answered (intention to treat); its interval is Wilson's (1927), at 95 %. The store puts the `Marks` of a
+or not anybody answered (intention to treat); its interval is Wilson's (1927), at 95%. The store puts the `Marks` of a
 case beside it, and adds them up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, time, timedelta, tzinfo
 from math import ceil, sqrt
@@ -197,10 +200,7 @@ class Marks:
     """What figures count of one case. Times are whole seconds after its flagging, or None; none if it was dismissed."""
 
     labels: tuple[str, str, str, str]  # rule, cause, party, group; "" for none
-    is_shadow: bool
-    owned: bool = False
-    word: Category | None = None  # the customer's last
-    change: str | None = None  # from the first word to the last: better, same, worse
+    facts: tuple[str, ...]  # its end or `open`; then the fields of Funnel that count it, but milestones; its change
     flagged_after: int | None = None  # after the rating
     acknowledged_after: int | None = None
     contacted_after: int | None = None
@@ -216,14 +216,12 @@ def marks(case: Case) -> Marks:
         return None if at is None else seconds(at - case.flagged_at)
 
     rule, cause, party, group = (text[:LONGEST_LABEL] for text in _labels(case))
-    none = Marks((rule, cause, party, group), is_shadow=is_shadow(case))
+    none = Marks((rule, cause, party, group), ("dismissed", "shadow" if is_shadow(case) else "dismissed"))
     if case.outcome is Outcome.DISMISSED:
         return none
     return replace(
         none,
-        owned=bool(case.assigned_at or case.assignee_id),
-        word=case.answer.category if case.answer else None,
-        change=change_of(case),
+        facts=tuple(_facts(case)),
         flagged_after=None if case.is_request else seconds(case.flagged_at - case.rated_at),
         acknowledged_after=after(case.acknowledged_at),
         contacted_after=after(case.contacted_at),
@@ -231,6 +229,24 @@ def marks(case: Case) -> Marks:
         asked_after=after(case.asked_at),
         answered_after=after(case.answer.at) if case.answer else None,
     )
+
+
+def _facts(case: Case) -> Iterator[str]:
+    yield str(case.outcome or "open")
+    yield "flagged"
+    if case.is_open:
+        yield "open"
+    if case.assigned_at or case.assignee_id:
+        yield "assigned"
+    if case.answer is None:
+        return
+    yield "answered"
+    if case.answer.category is Category.GOOD:
+        yield "recovered"
+    elif case.is_open:
+        yield "again"
+    if change := change_of(case):
+        yield change
 
 
 def _labels(case: Case) -> tuple[str, str, str, str]:
@@ -264,41 +280,88 @@ def change_of(case: Case) -> str | None:
 
 
 # ------------------------------------------------------------------ many cases
-@dataclass(frozen=True)
-class Group:
-    """The cases of one rule, cause, party and group."""
+States = Mapping[str, int]  # how many cases have these facts, milestones among them, with blanks between
 
-    labels: tuple[str, str, str, str]  # in this order; "" for none
-    funnel: Funnel
+
+@dataclass(frozen=True)
+class Counted:
+    """What was counted in a week, or in its part of a period."""
+
+    rated_bad: int
+    states: States
+    labelled: States  # the same by facts and then labels, a JSON list of these four
+    lags: Sequence[Sequence[int]]  # the seconds of each lag, sorted
 
 
 _NUMBERS = tuple(one.name for one in fields(Funnel) if one.name not in ("rated_bad", "outcomes"))
+_ENDS: list[Outcome] = [outcome for outcome in Outcome if outcome is not Outcome.DISMISSED]
 
 
-def total(funnels: Iterable[Funnel], rated_bad: int | None = None) -> Funnel:
-    """Add funnels up."""
-    found = list(funnels)
-    numbers = {name: sum([getattr(one, name) for one in found]) for name in _NUMBERS}
-    outcomes = {outcome: sum([one.outcomes.get(outcome, 0) for one in found]) for outcome in Outcome}
-    return Funnel(rated_bad=rated_bad, outcomes={key: sums for key, sums in outcomes.items() if sums}, **numbers)
+def facts_of(states: States) -> Counter[str]:
+    """Count in how many cases each fact is true."""
+    found: Counter[str] = Counter()
+    for state, number in states.items():
+        for fact in state.split()[1:]:
+            found[fact] += number
+    return found
 
 
-def by_label(groups: Iterable[Group], place: int) -> list[Slice]:
-    """Return the funnels of one kind of label, by its place among the labels of a group; most cases first."""
-    found: dict[str, list[Funnel]] = {}
-    for group in groups:
-        found.setdefault(group.labels[place], []).append(group.funnel)
-    slices = [Slice(label, total(funnels)) for label, funnels in found.items()]
-    return sorted((one for one in slices if one.funnel.flagged), key=lambda one: (-one.funnel.flagged, one.label))
+def funnel_of(states: States, rated_bad: int | None = None) -> Funnel:
+    """Return the funnel of these cases."""
+    facts, ends = facts_of(states), Counter[str]()
+    for state, number in states.items():
+        ends[state.partition(" ")[0]] += number
+    outcomes: dict[Outcome, int] = {outcome: ends[outcome] for outcome in _ENDS if ends[outcome]}
+    return Funnel(rated_bad=rated_bad, outcomes=outcomes, **{name: facts[name] for name in _NUMBERS})
 
 
-def lag_of(name: str, whose: str, lengths: Iterable[int]) -> Lag:
-    """Return how long something took, from the seconds of each case; the exact values, nearest rank."""
-    found = sorted(lengths)
-    if not found:
+def by_labels(labelled: States) -> dict[tuple[str, ...], Counter[str]]:
+    """Return the facts of the cases by their four labels."""
+    found: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for text, number in labelled.items():
+        state, _, labels = text.partition(" [")
+        found[labels][state] = number
+    return {tuple(json.loads(f"[{labels}")): states for labels, states in found.items()}
+
+
+def by_label(found: Mapping[tuple[str, ...], States], place: int) -> dict[str, Counter[str]]:
+    """Return the facts of the cases of each rule, cause, party or group, by its place among these."""
+    states: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for labels, those in found.items():
+        states[labels[place]].update(those)
+    return states
+
+
+def slices(states: Mapping[str, States]) -> list[Slice]:
+    """Return a funnel for each label; most cases first, and none without cases."""
+    found = [Slice(label, funnel_of(those)) for label, those in states.items()]
+    return sorted((one for one in found if one.funnel.flagged), key=lambda one: (-one.funnel.flagged, one.label))
+
+
+def together(states: Iterable[States]) -> Counter[str]:
+    """Add up."""
+    found: Counter[str] = Counter()
+    for one in states:
+        found.update(one)
+    return found
+
+
+def lag_of(name: str, whose: str, lengths: Sequence[Sequence[int]]) -> Lag:
+    """Return how long something took, from sorted seconds of its cases; the exact values, nearest rank."""
+    number = sum(map(len, lengths))
+    if not number:
         return Lag(name, whose, 0, None, None)
-    median, ninth = (timedelta(seconds=found[ceil(part * len(found)) - 1]) for part in (0.5, 0.9))
-    return Lag(name, whose, len(found), median, ninth)
+
+    def rank(part: float) -> timedelta:
+        return timedelta(seconds=_nth(lengths, ceil(part * number)))
+
+    return Lag(name, whose, number, rank(0.5), rank(0.9))
+
+
+def _nth(lists: Sequence[Sequence[int]], rank: int) -> int:
+    """Return the smallest value that so many are not above; none of the lists has to be put together for that."""
+    most = max(one[-1] for one in lists if one)
+    return bisect_left(range(most), rank, key=lambda value: sum([bisect_right(one, value) for one in lists]))
 
 
 @dataclass(frozen=True)
@@ -310,20 +373,22 @@ class Period:
     accounts: Sequence[str]
 
 
-def figures(
-    period: Period, groups: Sequence[Group], weeks: Sequence[Slice], change: Mapping[str, int], lags: Sequence[Lag]
-) -> Figures:
-    """Put the figures of a period together from what was counted."""
-    rules, causes, parties, of_groups = (by_label(groups, place) for place in range(4))
+def figures(period: Period, weeks: Mapping[date, Counted], lags: Sequence[tuple[str, str]]) -> Figures:
+    """Put the figures of a period together from what was counted; *lags*: of each its name, and whose it is."""
+    counted = list(weeks.values())
+    found = by_labels(together(one.labelled for one in counted))
+    rules, causes, parties, groups = (by_label(found, place) for place in range(4))
+    everything = together(one.states for one in counted)
+    facts = facts_of(everything)
     return Figures(
         **vars(period),
-        funnel=total((one.funnel for one in groups), sum(one.funnel.rated_bad or 0 for one in weeks)),
-        without_others_fault=total(one.funnel for one in groups if one.labels[2] not in OTHERS),
-        change=change,
-        lags=lags,
-        weeks=weeks,
-        rules=rules,
-        causes=causes,
-        parties=parties,
-        groups=of_groups,
+        funnel=funnel_of(everything, sum(one.rated_bad for one in counted)),
+        without_others_fault=funnel_of(together(those for party, those in parties.items() if party not in OTHERS)),
+        change={change: facts[change] for change in (BETTER, SAME, WORSE)},
+        lags=[lag_of(*lag, [one.lags[place] for one in counted]) for place, lag in enumerate(lags)],
+        weeks=[Slice(f"{day}", funnel_of(one.states, one.rated_bad)) for day, one in weeks.items()],
+        rules=slices(rules),
+        causes=slices(causes),
+        parties=slices(parties),
+        groups=slices(groups),
     )

@@ -65,14 +65,12 @@ class Brakes:
 
     def hold(self, account: str, row_id: int, why: str) -> None:
         """Leave a rating undecided until `resume`; of the first one a person is told (bridge/vigil.py)."""
-        self.store.hold_rating(row_id, why)
-        if self.store.account_state(account).get("held"):
+        now = self.briefing.now()
+        if not self.store.hold_rating(account, row_id, why, now):
             return
         log.error(why, extra={"account": account})
-        now, newest = self.briefing.now(), self.store.cases(account=account, limit=1)
-        self.store.put_account_state(account, held=why, held_at=now.isoformat())
         self.store.count_up(account, "limits_reached")
-        if newest:  # stands in the story of the last case that was let through
+        if newest := self.store.cases(account=account, limit=1):  # stands in the story of the last one let through
             audit = Audit(now, account, newest[0].ticket_id, "held", why, case_id=newest[0].case_id)
             self.store.save(Decision(audit, None, ()))
 

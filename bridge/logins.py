@@ -190,7 +190,7 @@ def parsed(text: str, where: str) -> Mapping[str, Entry]:
 def _entry(words: list[str]) -> Entry:
     """Read one line. Raises ValueError; its message holds no password."""
     if len(words) != 3:
-        raise ValueError("a line is a name, a role and a password; let recovery-bridge login write it")
+        raise ValueError("a line is a name, a role and a password; take this one out, then recovery-bridge login add")
     try:
         name = canonical(words[0])
     except ValueError as exc:

@@ -32,7 +32,7 @@ class Notice:
     about: str
     which: str
     subject: str
-    text: str
+    text: Callable[[], str]  # asked for once it can leave
     to: str | None = None  # a name of people; None for whoever hears of what nobody else does
 
 
@@ -55,7 +55,7 @@ class Notices:
         if target is None or self.rules.calendar(notice.account or None).after_quiet(now) > now:
             return
         try:
-            self.channels.tell(target, f"Recovery Bridge: {notice.subject}", notice.text, _message_id(notice))
+            self.channels.tell(target, f"Recovery Bridge: {notice.subject}", notice.text(), _message_id(notice))
         except NotToldError as exc:
             log.warning("not told, tried again later: %s: %s", notice.subject, exc)
             kept |= {"again_at": (now + AGAIN_AFTER).isoformat()}

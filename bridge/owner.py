@@ -7,8 +7,8 @@ absence, a departure or a full plate passes the ticket on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bridge.hours import Calendar
@@ -30,6 +30,22 @@ class Staff:
     now: datetime
     refused: Mapping[str, str] = field(default_factory=dict)  # agent id -> why the helpdesk would not take them
     account: str | None = None  # for hours of its own
+    again: Callable[[], Directory] | None = None  # reads the directory again, unless that was a moment ago
+
+    def knowing(self, agents: Iterable[str | None] = (), groups: Iterable[str | None] = ()) -> Staff:
+        """Return these people, looked up again if one of the ids is not among them: it may be newer than they are."""
+        missing = {*agents} - self.directory.agents.keys() - {None}, {*groups} - self.directory.groups.keys() - {None}
+        return self.looked_up() if any(missing) else self
+
+    def knowing_person(self, person: Person) -> Staff:
+        """Return these people, looked up again if the agent or group that rules.yaml names is not among them."""
+        if person.agent:
+            return self if self.directory.agent_with_email(person.agent) else self.looked_up()
+        return self if not person.group or self.directory.group_named(person.group) else self.looked_up()
+
+    def looked_up(self) -> Staff:
+        """Return these people as the helpdesk has them now, or had them a moment ago."""
+        return replace(self, directory=self.again()) if self.again else self
 
     def why_not(self, agent_id: str) -> str | None:
         """Return why this agent cannot take a ticket now, or None if they can."""
@@ -114,7 +130,9 @@ class Owner:
 def find_owner(
     rungs: Sequence[str], rating: Rating, ticket: Ticket, original_agent_id: str | None, staff: Staff
 ) -> Owner:
-    """Climb the ladder until somebody can take the ticket."""
+    """Climb the ladder until somebody can take the ticket; nobody has left whom the helpdesk was not asked about."""
+    agents = (original_agent_id, rating.assignee_id, ticket.assignee_id)
+    staff = staff.knowing(agents, (ticket.group_id, rating.group_id))
     if holder := _taken_by(ticket, rating.assignee_id or original_agent_id, staff):
         why = f"{staff.name(holder)} took the ticket after the rating and keeps it"
         return Owner(holder, ticket.group_id, (LadderStep("taken", holder, why),), keeps=True)
@@ -122,11 +140,12 @@ def find_owner(
     steps: list[LadderStep] = []
     last_group = ticket.group_id
     for rung in rungs:
+        climb = climb.knowing(rung)
         step, group_id = climb.try_rung(rung)
         steps.append(step)
         last_group = group_id or last_group
         if step.agent_id:
-            return Owner(step.agent_id, staff.group_for(step.agent_id, group_id), tuple(steps))
+            return Owner(step.agent_id, climb.staff.group_for(step.agent_id, group_id), tuple(steps))
     return Owner(None, last_group, tuple(steps))
 
 
@@ -150,6 +169,13 @@ class _Climb:
     ticket: Ticket
     original_agent_id: str | None
     staff: Staff
+
+    def knowing(self, rung: str) -> _Climb:
+        """Return this climb with whom rules.yaml names on this rung, if the helpdesk has them."""
+        if rung in (ORIGINAL_AGENT, SAME_TEAM):
+            return self
+        person = person_for(self.staff.rules, rung, self.rating, self.ticket, self.staff.directory)
+        return replace(self, staff=self.staff.knowing_person(person))
 
     def try_rung(self, rung: str) -> tuple[LadderStep, str | None]:
         """Return what this rung found, and its group where it names one."""

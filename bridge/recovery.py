@@ -420,7 +420,8 @@ def _next_owner(case: Case, signal: EffectFailed, situation: Situation) -> Decis
     playbook, rungs = playbook_of(case, situation), pursuit.rungs_from_here(case, situation)
     rating = rating_of(case, situation.ticket)
     owner = find_owner(rungs, rating, situation.ticket, case.original_agent_id, situation.staff)
-    holder, staff, found_nobody = situation.ticket.assignee_id, situation.staff, owner.agent_id is None
+    holder, found_nobody = situation.ticket.assignee_id, owner.agent_id is None
+    staff = situation.staff.knowing([holder])
     if found_nobody and holder and holder not in staff.refused and not staff.why_left(holder):  # better than nobody
         owner = replace(owner, agent_id=holder, group_id=situation.ticket.group_id, keeps=True)
     case = replace(

@@ -14,7 +14,7 @@ from typing import Self
 
 from bridge.app import App
 from bridge.errors import BridgeError, RulesError, StoreError
-from bridge.rules import Rules, check, load, read
+from bridge.rules import Rules, check, load, read, recall
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,8 @@ class LivingApp:
         rules = load(self._path)
         self.app = self._stack.enter_context(self._open(rules))
         self._looked_at = rules.text
-        self._tell("")  # what an earlier process refused is not what this one runs
+        if self._was_refused():
+            self._go_back()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -92,6 +93,22 @@ class LivingApp:
         log.info("%s was changed: %d rules are in charge now", self._path, len(self.app.rules.rules))
         self._tell("")
         return True
+
+    def _was_refused(self) -> bool:
+        """True if an earlier process did not use the file as it was then."""
+        return any(self.app.store.account_state(account).get(REFUSED) for account in self.app.accounts)
+
+    def _go_back(self) -> None:
+        """Begin with the rules that decided last, and look whether the file works by now."""
+        text = self.app.store.last_rules()
+        before = recall(text) if text and text != self.app.rules.text else None
+        if before is None:
+            self._tell("")
+            return
+        self._stack.close()
+        self.app = self._stack.enter_context(self._open(before))
+        self._looked_at = None
+        self.refresh()
 
     def _swap(self, rules: Rules) -> bool:
         """Open the new app first: the old one stays if that fails, or while names cannot be looked up (False)."""

@@ -29,16 +29,16 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a sheet takes for the beginni
 def percent(share: float) -> str:
     """Return a share of one in whole percent; one that is neither nothing nor all never looks like it."""
     if 0 < share < 0.005:
-        return "<1 %"
-    return ">99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
+        return "<1%"
+    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
 
 
 def in_words(share: Share) -> str:
-    """Return a share with its interval: `18 % (12 to 27 %)`; of few with the word that it says nothing."""
+    """Return a share with its interval: `18% (12 to 27%)`; of few with the word that it says nothing."""
     if share.value is None:
         return "nothing to measure"
     low, high = share.interval
-    said = f"{percent(share.value)} ({100 * low:.0f} to {100 * high:.0f} %)"
+    said = f"{percent(share.value)} ({100 * low:.0f} to {high:.0%})"
     return f"{said}, too few to say" if share.is_few else said
 
 

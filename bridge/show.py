@@ -7,6 +7,7 @@ about one ticket, as inert, bounded text.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -123,6 +124,14 @@ def names_of(store: Store, account: str) -> Names:
         return Names({row["agent_id"]: row["name"] for row in directory["agents"]}, dict(directory["groups"]))
     except (KeyError, TypeError, ValueError):  # a connector that remembers them in another form
         return NO_NAMES
+
+
+def groups_of(store: Store, accounts: Iterable[str]) -> Names:
+    """Return the names of the groups of accounts; those of one name with the account that each is of."""
+    found = {key: (name, account) for account in accounts for key, name in names_of(store, account).groups.items()}
+    alike = Counter(name for name, _ in found.values())
+    said = {key: f"{name} ({account})" if alike[name] > 1 else name for key, (name, account) in found.items()}
+    return Names(groups=said)
 
 
 # ------------------------------------------------------------------ a run

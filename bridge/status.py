@@ -150,7 +150,9 @@ def _time(text: str | None) -> datetime | None:
 
 def status_text(reports: Sequence[AccountStatus], now: datetime) -> str:
     """Return the lines that `status` prints; a rule is named as quiet if it is so on every account."""
-    lines = [line for report in reports for line in _lines(report, now)]
+    refused = dict.fromkeys(report.rules_refused for report in reports if report.rules_refused)
+    lines = [f"rules.yaml was changed and is NOT used; the rules of before decide: {why}" for why in refused]
+    lines += [line for report in reports for line in _lines(report, now)]
     quiet = [name for name in reports[0].quiet_rules if all(name in report.quiet_rules for report in reports)]
     if quiet:
         lines.append(f"rules without a case in the last {duration(QUIET_AFTER)}: {', '.join(quiet)}")
@@ -170,8 +172,6 @@ def _lines(report: AccountStatus, now: datetime) -> list[str]:
     ]
     if report.waits_until:
         lines.append(f"  the helpdesk asked us to wait: {duration(report.waits_until - now)} to go")
-    if report.rules_refused:
-        lines.append(f"  rules.yaml was changed and is NOT used; the rules of before decide: {report.rules_refused}")
     if report.held:
         lines.append(f"  begins no recovery: {report.held}")
     if report.silence:

@@ -36,6 +36,7 @@ class Vigil:
     store: Store
     notices: Notices
     now: Callable[[], datetime]
+    stopping: Callable[[], bool] = lambda: False  # asked before each notice: telling one may take a while
 
     def keep(self) -> None:
         """Look after every account, and report once a day."""
@@ -78,13 +79,18 @@ class Vigil:
         state = self.store.account_state(account)
         if self.rules.settings.mode != "live":
             return
-        if found := silence_in(state):
+        found, held = silence_in(state), state.get("held")
+        if found and not (held and found.sign is Sign.FLAGGED):  # a stopped account begins none: that is told below
             text = f"{account}: {in_words(found, self.now())}\n{_what_to_look_at(found, state, self.now())}"
-            which = f"{found.sign} {found.since.isoformat()}"
-            self.notices.tell(Notice(account, "silence", which, f"{account} is silent", text))
-        if why := state.get("held"):
-            which = str(state.get("held_at"))
-            self.notices.tell(Notice(account, "held", which, f"{account} begins no recovery", f"{account}: {why}"))
+            about, which = f"silence_{found.sign}", found.since.isoformat()
+            self._tell(Notice(account, about, which, f"{account} is silent", lambda: text))
+        if held:
+            which, subject = str(state.get("held_at")), f"{account} begins no recovery"
+            self._tell(Notice(account, "held", which, subject, lambda: f"{account}: {held}"))
+
+    def _tell(self, notice: Notice) -> None:
+        if not self.stopping():
+            self.notices.tell(notice)
 
     # -------------------------------------------------------------- the daily report
     def _report(self) -> None:
@@ -99,8 +105,11 @@ class Vigil:
         if last and told_at.astimezone(zone).date() >= due_at.astimezone(zone).date():
             return
         since = max(told_at, due_at - REPORT_REACHES_BACK)
-        text = "\n".join([f"since {local(since, zone)}", *self._lines(since)])
-        self.notices.tell(Notice(INSTALLATION, "report", due_at.isoformat(), "the daily report", text, wanted.to))
+        which, subject = due_at.isoformat(), "the daily report"
+        self._tell(Notice(INSTALLATION, "report", which, subject, lambda: self._text(since), wanted.to))
+
+    def _text(self, since: datetime) -> str:
+        return "\n".join([f"since {local(since, self.rules.settings.timezone)}", *self._lines(since)])
 
     def _lines(self, since: datetime) -> Iterator[str]:
         for account in self.rules.accounts:

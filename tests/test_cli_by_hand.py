@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from commands import SINCE, Said, Shell, shell_beside_a_company
 
+from bridge import by_hand
+from bridge.cli.by_hand import ENDS
 from bridge.cli.shell import whoever
 from bridge.store import Store
 
@@ -49,6 +51,11 @@ def shell(flagged: Flagged) -> Shell:
 @pytest.fixture
 def case_id(flagged: Flagged) -> str:
     return flagged.case_of["Mia"]
+
+
+def test_people_may_not_dismiss_a_case_because_it_would_count_nowhere() -> None:
+    assert ENDS == by_hand.ENDS
+    assert "dismissed" not in ENDS
 
 
 @contextmanager

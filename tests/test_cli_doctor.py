@@ -167,3 +167,12 @@ def test_a_secret_to_be_pasted_is_shown_on_request_alone(shell: Shell) -> None:
     assert (secret in quiet.out + quiet.err, secret in shown.out, secret in shown.err) == (False, True, False)
     assert [step["secret"] for step in for_programs if "secret" in step] == [secret]
     assert (shell.state / "shop.webhook_secret").stat().st_mode & 0o077 == 0
+
+
+def test_a_name_that_nobody_has_is_called_a_warning_once(shell: Shell) -> None:
+    shell.edit(("away: []", "away: [{agent: gone@example.com, from: 2026-01-01, to: 2026-01-02}]"))
+
+    said = shell("doctor --account acme")
+
+    (line,) = [line for line in said.out.splitlines() if "gone@example.com" in line]
+    assert line.count("warning") == 1

@@ -69,12 +69,12 @@ def text(shell: Shell) -> Said:
 
 
 def test_the_headline_is_of_all_that_was_flagged(text: Said) -> None:
-    assert text.says("18 of 100 flagged recovered: 18 % (12 to 27 %)")
-    assert text.says("between 18 %, if nobody is recovered who has not answered, and 94 %, if all of them are")
+    assert text.says("18 of 100 flagged recovered: 18% (12 to 27%)")
+    assert text.says("between 18%, if nobody is recovered who has not answered, and 94%, if all of them are")
 
 
 def test_the_share_that_flatters_is_named_as_such(text: Said) -> None:
-    assert text.says("18 of 24 that answered recovered: 75 % (55 to 88 %); this flatters")
+    assert text.says("18 of 24 that answered recovered: 75% (55 to 88%); this flatters")
 
 
 def test_a_report_says_what_its_numbers_are_and_claims_no_effect(text: Said) -> None:
@@ -88,9 +88,9 @@ def test_ours_and_theirs_stand_apart(text: Said) -> None:
 @pytest.mark.parametrize(
     ("share", "said"),
     [
-        (Share(3, 10), "30 % (11 to 60 %), too few to say"),
-        (Share(10, 20), "50 % (30 to 70 %)"),
-        (Share(1, 1000), "<1 % (0 to 1 %)"),
+        (Share(3, 10), "30% (11 to 60%), too few to say"),
+        (Share(10, 20), "50% (30 to 70%)"),
+        (Share(1, 1000), "<1% (0 to 1%)"),
         (Share(0, 0), "nothing to measure"),
     ],
 )

@@ -343,6 +343,7 @@ def test_an_account_stopped_by_a_limit_ends_with_3_until_it_is_resumed(shell: Sh
     assert shell("status").says("begins no recovery: held: 1 recoveries")
     assert shell(f"explain {waiting}").says("outcome: not decided yet: held: 1 recoveries began within an hour")
     assert shell("resume acme").says("acme: goes on; ratings that waited: 1")
+    assert shell("resume acme").says("acme: was not held; nothing changed")
     assert "begins no recovery" not in shell("status").out
 
 
@@ -427,6 +428,17 @@ def test_a_file_that_is_no_database_ends_with_74(shell: Shell) -> None:
     (shell.state / "bridge.db").write_bytes(b"Dear diary, " * 1000)
 
     assert failed(shell("run --once"), 74, "bridge.db: file is not a database", "correct BRIDGE_DATABASE_URL")
+
+
+def test_a_lost_database_is_told_of_and_begun_anew_but_a_first_one_is_just_begun(shell: Shell) -> None:
+    first = shell("run --once")
+    (shell.state / "bridge.db").unlink()
+
+    again = shell("run --once")
+
+    assert (first.code, "there was no database" in first.err) == (0, False)
+    assert again.code == 0
+    assert again.says("bridge.db: there was no database, but ", "customer.key", "restore a backup")
 
 
 def test_the_database_of_a_newer_version_ends_with_78(began: Shell) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,13 @@ class Pinged:
         return Response("ok")(environ, start_response)
 
 
-def figures(path: Path) -> dict[tuple[str, str], float]:
-    """Return what Prometheus reads from a file, by name and account."""
-    families = text_string_to_metric_families(path.read_text(encoding="utf-8"))
-    return {(one.name, one.labels.get("account", "")): one.value for family in families for one in family.samples}
+def figures(path: Path) -> Mapping[tuple[str, str], float]:
+    """Return what Prometheus reads from a file, by name and account: the sum over all other labels."""
+    found: Counter[tuple[str, str]] = Counter()
+    for family in text_string_to_metric_families(path.read_text(encoding="utf-8")):
+        for one in family.samples:
+            found[one.name, one.labels.get("account", "")] += one.value
+    return found
 
 
 def test_a_run_writes_for_prometheus_what_it_did(shell: Shell, tmp_path: Path) -> None:

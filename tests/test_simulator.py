@@ -243,7 +243,7 @@ def test_a_process_that_was_killed_writes_nothing_any_more() -> None:
 
 
 def test_while_one_is_paused_others_go_on() -> None:
-    found = Drill(7, Named({"claim: after": Pause(200.0)}), flavour="legacy", chapter="rated")
+    found = Drill(7, Named({"add_page: after": Pause(200.0)}), flavour="legacy", chapter="rated")
     found.kernel.trace = []
     found.live()
 

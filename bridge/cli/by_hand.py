@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bridge.rules.values import Money
     from bridge.store import Store
 
-OUTCOMES = ("recovered", "improved", "not_recovered", "no_response", "unfixable", "stopped", "dismissed")
+ENDS = ("recovered", "improved", "not_recovered", "no_response", "unfixable", "stopped")  # those of by_hand.ENDS
 PARTIES = ("service", "product", "policy", "third_party")
 TRIES = 3
 
@@ -103,7 +103,7 @@ def _decide(store: Store, case_id: str, decide: Callable[[Case], Decision]) -> C
 @click.argument("case_id", metavar="CASE")
 @rules_option
 @json_option
-@click.option("--outcome", type=click.Choice(OUTCOMES), help="How it ended.  [default: stopped]")
+@click.option("--outcome", type=click.Choice(ENDS), help="How it ended.  [default: stopped]")
 @click.option("--cause", help="What went wrong: one of the causes of rules.yaml, where it has any.")
 @click.option("--remedy", help="What was done about it.")
 @click.option("--party", type=click.Choice(PARTIES), help="Whose failure it was.  [default: that of the cause]")

@@ -79,8 +79,11 @@ def resume(account: str, rules_path: Path, as_json: bool) -> None:
     from bridge.by_hand import resumed
 
     with looking_at(rules_path, account) as (_, store):
-        waiting = store.resume(resumed(account, datetime.now(UTC), whoever()))
+        was_held = bool(store.account_state(account).get("held"))
+        waiting = store.resume(resumed(account, datetime.now(UTC), whoever())) if was_held else 0
     if as_json:
         print_json({"account": account, "ratings_that_waited": waiting})
+    elif not was_held:
+        click.echo(f"{account}: was not held; nothing changed")
     else:
         click.echo(f"{account}: goes on; ratings that waited: {waiting}")

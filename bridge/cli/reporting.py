@@ -55,8 +55,7 @@ def report(
             raise click.UsageError("--from is not before --to")
         accounts = [account] if account else list(rules.accounts)
         figures = store.figures(accounts, begins, ends, zone)
-        groups = {key: name for one in accounts for key, name in show.names_of(store, one).groups.items()}
-    names = show.Names(groups=groups)
+        names = show.groups_of(store, accounts)
     if as_json:
         print_json(said.report_json(figures, names.group))
     elif as_csv:

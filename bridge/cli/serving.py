@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.shell import INTERRUPTED, Stop, cli, exit_with, opened_with, rules_option
+from bridge.cli.shell import BUG, INTERRUPTED, Stop, cli, exit_with, opened_with, rules_option
 from bridge.errors import BridgeError, SettingsError
 
 log = logging.getLogger(__name__)
@@ -59,11 +59,18 @@ def serve(*, rules_path: Path, host: str, port: int, every: int, proxies: tuple[
     from bridge.web.service import Bell, Worker, web_server
     from bridge.web.site import Site
 
-    bell, counts, servers, pause = Bell(), Counts(), list[Any](), timedelta(seconds=every)
+    bell, counts, servers, fallen = Bell(), Counts(), list[Any](), list[bool]()
+    pause = timedelta(seconds=every)
 
     def leave() -> None:
         for server in servers:
             server.should_exit = True  # accepts nothing more
+        bell.stir()
+
+    def fell() -> None:
+        log.error("the web server has ended by itself; this service ends, to be started anew")
+        fallen.append(True)
+        stop.event.set()
         bell.stir()
 
     def progressed() -> None:
@@ -82,7 +89,7 @@ def serve(*, rules_path: Path, host: str, port: int, every: int, proxies: tuple[
         site = stack.enter_context(
             Site(living, store, os.environ, bell, counts, why_not_ready=ready.why_not, user_header=user_header)
         )
-        server = web_server(site.app, listening, proxies=",".join(proxies), user_header=user_header)
+        server = web_server(site.app, listening, proxies=",".join(proxies), user_header=user_header, fell=fell)
         servers.append(stack.enter_context(server))
         _announce(living.app.rules, site.hooks, listening)
         signs.heart.ready()
@@ -96,7 +103,7 @@ def serve(*, rules_path: Path, host: str, port: int, every: int, proxies: tuple[
             hooked=lambda account: account in site.hooks.doors,
             of_pass=signs.of_pass,
         ).work()
-    exit_with(INTERRUPTED if stop.interrupted else 0)
+    exit_with(INTERRUPTED if stop.interrupted else BUG if fallen else 0)
 
 
 def _need_the_extra() -> None:
@@ -105,7 +112,7 @@ def _need_the_extra() -> None:
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as exc:
-        raise SettingsError("serve needs a web server; pip install 'recovery-bridge[serve]'") from exc
+        raise SettingsError("serve needs a web server; in the checkout: pip install '.[serve]'") from exc
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -114,7 +121,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as exc:
-        raise SettingsError(f"{host} port {port}: cannot be listened on ({exc.strerror}); try another --port") from exc
+        why = str(exc.strerror).partition(" (while ")[0]  # Python adds the address
+        raise SettingsError(f"{host} port {port}: cannot be listened on ({why}); try another --port") from exc
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge import __version__
-from bridge.errors import BridgeError, NeedsHuman, SettingsError
+from bridge.errors import BridgeError, NeedsHuman, RulesError, SettingsError
 
 if TYPE_CHECKING:
     from bridge.app import App
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bridge.store import Store
 
 EXIT_ORDER = (70, 74, 78, 77, 65, 3, 69)  # where several apply, the first of these is the exit code
+BUG = 70
 INTERRUPTED = 130
 SLICE = 1.0  # seconds that we wait between two signs of progress
 TERMINATED = 143
@@ -93,7 +94,7 @@ def main(**times: Callable[..., Any]) -> None:
         from bridge.log import crash_report
 
         click.echo(crash_report(exc), err=True)
-        sys.exit(70)
+        sys.exit(BUG)
     finally:
         gc.freeze()  # what is left goes with the process: nobody needs to look through it once more
 
@@ -177,17 +178,43 @@ def collect_garbage() -> None:
 
 @contextmanager
 def looking_at(rules_path: Path, account: str | None = None) -> Iterator[tuple[Rules, Store]]:
-    """Open the store alone: looking at it needs no credentials and no helpdesk."""
+    """Open the store alone: looking at it needs no credentials and no helpdesk.
+
+    While rules.yaml cannot be used, its trouble is printed, and the rules that decided last are looked with.
+    """
     from bridge import settings
+    from bridge.rules import Rules
     from bridge.store import Store
 
-    rules = load_rules(rules_path)
-    check_account(rules, account)
+    rules = _usable(rules_path)
+    if isinstance(rules, Rules):
+        check_account(rules, account)
     store = Store.open(settings.database_url(os.environ, settings.state_dir(os.environ)))
     try:
-        yield rules, store
+        yield rules if isinstance(rules, Rules) else _rules_of_before(store, rules), store
     finally:
         store.close()
+
+
+def _usable(rules_path: Path) -> Rules | RulesError:
+    """Return the rules, or why they cannot be used; raises RulesError for a file that is not there."""
+    try:
+        return load_rules(rules_path)
+    except RulesError as exc:
+        if not rules_path.exists():
+            raise
+        return exc
+
+
+def _rules_of_before(store: Store, trouble: RulesError) -> Rules:
+    """Return the rules that decided last, and say why those of now cannot be used; raises that if there are none."""
+    from bridge.rules import recall
+
+    rules = recall(store.last_rules() or "")
+    if rules is None:
+        raise trouble
+    click.echo(f"{trouble}\n\nwhat follows is by the rules that decided last", err=True)
+    return rules
 
 
 def check_account(rules: Rules, account: str | None) -> None:

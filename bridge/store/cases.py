@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from datetime import datetime
-from operator import itemgetter
+from functools import reduce
+from operator import add, itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -18,10 +19,12 @@ from sqlalchemy import (
     Integer,
     Row,
     Select,
+    Text,
     and_,
     bindparam,
     func,
     insert,
+    literal_column,
     or_,
     select,
     update,
@@ -32,7 +35,7 @@ from bridge.funnel import marks
 from bridge.model import Audit, Case, Change, Decision, Effect, EffectKind, EffectState, Outcome, Stage, Watched
 from bridge.store.database import Database
 from bridge.store.rows import Counts, RuleCount, Saving, StaleCase
-from bridge.store.tables import OPEN, UNDECIDED, UNFINISHED, audit, cases, effect, inbox, rating
+from bridge.store.tables import OPEN, UNDECIDED, UNFINISHED, Words, audit, cases, effect, inbox, rating
 
 _CASE_FIELDS = tuple(one.name for one in fields(Case))
 _AUDIT_FIELDS = tuple(one.name for one in fields(Audit))
@@ -116,10 +119,31 @@ _LOAD = (
 )
 _INSERT_CASES, _INSERT_AUDITS, _INSERT_EFFECTS = insert(cases), insert(audit), insert(effect)
 _MILESTONES = ("acknowledged_after", "contacted_after", "solved_after", "asked_after", "answered_after")
+_STEPS = {  # of the funnel, by their milestones
+    "acknowledged_after": " acknowledged",
+    "contacted_after": " contacted",
+    "solved_after": " solved",
+    "asked_after": " surveyed",
+}
 
 
 def _if_it_counts(marked: ColumnElement[Any]) -> ColumnElement[Any]:
     return choose((bindparam("counts", type_=Boolean), marked))
+
+
+def _reached(milestone: str) -> ColumnElement[Any]:
+    return func.coalesce(cases.c[milestone], bindparam(f"now_{milestone}", type_=Integer))
+
+
+def _counted() -> ColumnElement[str]:
+    """Return what `case_row` says of a case, with the milestones that it reached before."""
+    none = literal_column("''", Text)
+    steps = [
+        choose((_reached(name).is_not(None), literal_column(f"'{step}'", Text)), else_=none)
+        for name, step in _STEPS.items()
+    ]
+    reached = func.coalesce(_if_it_counts(reduce(add, steps)), none)
+    return bindparam("facts", type_=Text) + reached + bindparam("labels", type_=Words)
 
 
 _UPDATE_CASE = (  # a case that begins anew keeps what it has reached; one that is dismissed counts nowhere
@@ -127,10 +151,8 @@ _UPDATE_CASE = (  # a case that begins anew keeps what it has reached; one that 
     .where(cases.c.case_id == bindparam("id"), cases.c.version == bindparam("at"))
     .values(
         written_after=_if_it_counts(cases.c.written_after),
-        **{
-            name: _if_it_counts(func.coalesce(cases.c[name], bindparam(f"now_{name}", type_=Integer)))
-            for name in _MILESTONES
-        },
+        counted=_counted(),
+        **{name: _if_it_counts(_reached(name)) for name in _MILESTONES},
     )
 )
 
@@ -261,7 +283,8 @@ class Cases(Database):
         """Return open cases that nobody has, or that nothing will ever happen to: there should be none."""
         nobody = cases.c.assignee_id.is_(None) & cases.c.group_id.is_(None)
         aimless = cases.c.due_at.is_(None) | (cases.c.next_step == "")
-        return self._cases(_find(OPEN, nobody | aimless))
+        found = self._cases(select(*CASE).where(OPEN, nobody | aimless))  # in an order SQLite would walk all cases
+        return sorted(found, key=lambda case: (case.flagged_at, case.case_id))
 
     def flagged_since(self, account: str, since: datetime) -> int:
         """Return how many live recoveries an account began at or after *since*, without those of an incident."""
@@ -306,16 +329,20 @@ class Cases(Database):
         undecided = (rating.c.account == account, UNDECIDED)
         failed = (inbox.c.account == account, inbox.c.error.is_not(None), inbox.c.state != "done")
         live = (cases.c.account == account, OPEN)
-        by_state = select(effect.c.state, func.count()).where(effect.c.account == account).group_by(effect.c.state)
+        tally = (effect.c.kind, effect.c.state)  # in the order of their index, which needs no row then
+        by_state = select(*tally, func.count()).where(effect.c.account == account).group_by(*tally)
         by_rule = select(cases.c.rule, func.count(), func.max(cases.c.flagged_at)).where(cases.c.account == account)
         with self._reading() as tx:
+            effects: Counter[EffectState] = Counter()
+            for _, state, number in tx.execute(by_state):
+                effects[state] += number
             return Counts(
                 pending=count(tx, rating, *undecided),
                 failed=count(tx, rating, *undecided, rating.c.error.is_not(None)) + count(tx, inbox, *failed),
                 open_cases=count(tx, cases, *live),
                 overdue=count(tx, cases, *live, cases.c.due_at <= now),
                 oldest_due_at=tx.execute(select(func.min(cases.c.due_at)).where(*live)).scalar(),
-                effects={row[0]: row[1] for row in tx.execute(by_state)},
+                effects=effects,
                 rules={
                     rule: RuleCount(count, last) for rule, count, last in tx.execute(by_rule.group_by(cases.c.rule))
                 },
@@ -331,7 +358,7 @@ def insert_cases(tx: Connection, new: Sequence[Case]) -> None:
 
 def update_case(tx: Connection, case: Case, expected_version: int) -> None:
     """Replace a case. Raises StaleCase unless it is still at *expected_version*."""
-    row = case_row(case) | {"id": case.case_id, "at": expected_version}
+    row = _marked_row(case) | {"id": case.case_id, "at": expected_version}
     row |= {f"now_{name}": row.pop(name) for name in _MILESTONES}
     row["counts"] = case.outcome is not Outcome.DISMISSED
     if tx.execute(_UPDATE_CASE, row).rowcount != 1:
@@ -367,10 +394,16 @@ def _settle_ratings(tx: Connection, savings: Sequence[Saving]) -> None:
 
 
 def case_row(case: Case) -> dict[str, Any]:
-    """Return the values of a case, with what figures count of it."""
+    """Return the values of a new case, with what figures count of it."""
+    row = _marked_row(case)
+    steps = [step for milestone, step in _STEPS.items() if row[milestone] is not None]
+    return row | {"counted": "".join([row.pop("facts"), *steps, row.pop("labels")])}
+
+
+def _marked_row(case: Case) -> dict[str, Any]:
     found = marks(case)
-    labels = json.dumps(found.labels, ensure_ascii=False)
-    return {name: getattr(case, name) for name in _CASE_FIELDS} | vars(found) | {"labels": labels}
+    said = {"facts": " ".join(found.facts), "labels": f" {json.dumps(found.labels, ensure_ascii=False)}"}
+    return {name: getattr(case, name) for name in _CASE_FIELDS} | vars(found) | said
 
 
 def _effect_row(planned: Effect) -> dict[str, Any]:

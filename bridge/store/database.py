@@ -7,6 +7,7 @@ loses against another writer: "database is locked"). PostgreSQL: psycopg 3, READ
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -17,13 +18,16 @@ from typing import Any, Self
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from bridge.errors import BridgeError, SettingsError, StoreError
 from bridge.store.rows import StaleCase
 from bridge.store.tables import metadata, tell_postgresql
 
+log = logging.getLogger(__name__)
+
 REVISIONS = ("0001",)  # the names of migrations/versions, oldest first
-BUSY = timedelta(seconds=10)  # how long to wait for another writer
+BUSY = timedelta(seconds=10)  # how long to wait for another writer, and for a connection of ours
 STANDS_STILL = timedelta(minutes=1)  # how long a transaction may do nothing; ours last milliseconds
 _MIGRATING = 0x7265636F  # any number: the advisory lock of whoever migrates
 
@@ -35,6 +39,7 @@ class Database:
         self.engine = engine
         self.place = _place(engine.url)
         self._is_sqlite = engine.dialect.name == "sqlite"
+        self._opened = self._inode()
         if engine.dialect.name == "postgresql":
             from sqlalchemy.dialects.postgresql import insert
         else:
@@ -72,6 +77,7 @@ class Database:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Connection]:
         """One transaction that may write: all of it happens, or nothing."""
+        self._check_file()
         with self._translated(), self.engine.begin() as tx:
             self._begin(tx, "BEGIN IMMEDIATE")
             yield tx
@@ -79,6 +85,7 @@ class Database:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:
         """One transaction that only reads, and waits for no writer."""
+        self._check_file()
         with self._translated(), self.engine.begin() as tx:
             self._begin(tx, "BEGIN DEFERRED")
             yield tx
@@ -89,24 +96,62 @@ class Database:
             driver: Any = tx.connection.driver_connection
             driver.execute(how)
 
+    def _inode(self) -> tuple[int, int] | None:
+        """Return which file is at the path now: device and number; None if there is none, as for PostgreSQL."""
+        path = self.engine.url.database
+        if not self._is_sqlite or not path:
+            return None
+        try:
+            found = Path(path).stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _check_file(self) -> None:
+        """Raise StoreError if the file was moved or removed: SQLite writes on into it, and what it keeps is lost.
+
+        Before each transaction, as it costs microseconds, and a new connection would make an empty file at the path.
+        """
+        if self._inode() != self._opened:
+            raise StoreError(
+                f"{self.place}: is no longer the file that was opened; it was moved or removed;"
+                " put it back and start this anew"
+            )
+
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
+        except PoolTimeout:
+            raise StoreError(f"{self.place}: all connections are in use; try again in a moment") from None
         except (DBAPIError, sqlite3.Error) as exc:
             # Not `from exc`: the driver's words may quote the row, and with it what a customer wrote.
             raise _translated(exc, self.place) from None
 
     def migrate(self) -> None:
         """Bring the schema up to this program. Raises SettingsError for one that is newer."""
-        if self.revision() == REVISIONS[-1]:
+        found = self.revision()
+        if found == REVISIONS[-1]:
             return
+        if found is None:
+            self._warn_of_loss()
         from bridge.store.migrations import upgrade
 
         with self._writing() as tx:
             if tx.dialect.name == "postgresql":
                 tx.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATING})"))
             upgrade(tx)
+
+    def _warn_of_loss(self) -> None:
+        """Say that an installation, which has worked before, begins with an empty file."""
+        key = Path(self.place).with_name("customer.key")  # made once the first file is open
+        if self._opened and key.exists():
+            log.warning(
+                "%s: there was no database, but %s is of an installation that has worked before: its open cases are"
+                " forgotten; if the database was lost, stop this and restore a backup (README, Restoring a backup);"
+                " else go on: the next run reads the last 90 days as memory again",
+                *(self.place, key),
+            )
 
     def revision(self) -> str | None:
         """Return the revision of the schema, None for an empty database. Raises SettingsError if it is not ours."""
@@ -193,9 +238,11 @@ def _place(url: URL) -> str:
 
 
 def _sqlite(url: URL, busy: timedelta) -> Engine:
+    pool = {}
     if url.database and url.database != ":memory:":
         _make_private(Path(url.database))
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": busy.total_seconds()})
+        pool = {"pool_timeout": busy.total_seconds()}
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": busy.total_seconds()}, **pool)
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _record: object) -> None:
@@ -207,8 +254,15 @@ def _sqlite(url: URL, busy: timedelta) -> Engine:
 
 
 def _make_private(path: Path) -> None:
-    """Create the file where it is missing, for nobody else to read; SQLite gives its other files the same mode."""
+    """Create the file where it is missing, for nobody else to read; SQLite gives its other files the same mode.
+
+    Raises StoreError where the file is gone and what was written last is still beside it: SQLite would throw it away.
+    """
+    log_of_writes = Path(f"{path}-wal")
     try:
+        if not path.exists() and log_of_writes.exists() and log_of_writes.stat().st_size:
+            todo = f"put the file back, or move {log_of_writes.name} away to begin anew"
+            raise StoreError(f"{path}: is missing, and {log_of_writes.name} holds what was written last; {todo}")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -226,7 +280,9 @@ def _postgresql(url: URL, busy: timedelta) -> Engine:
         "application_name": "recovery-bridge",
     }
     try:
-        engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=options)
+        engine = create_engine(
+            url, hide_parameters=True, pool_pre_ping=True, pool_timeout=busy.total_seconds(), connect_args=options
+        )
     except ImportError as exc:
         raise SettingsError(
             "BRIDGE_DATABASE_URL: PostgreSQL needs psycopg; pip install 'recovery-bridge[postgresql]'"

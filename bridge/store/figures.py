@@ -1,80 +1,44 @@
-"""Figures and lists: what report and dashboard ask about all the cases of a time. Everything is added up in SQL.
+"""Figures and lists: what report and dashboard ask about all the cases of a time.
 
 One index holds all that is counted, so that no row is read: `case_figures`. Weeks are ranges of it, because a database
-knows no time zones that both kinds agree on.
+knows no time zones that both kinds agree on. SQL only lists what stands there: to count that here takes a third of the
+time, and what was counted of a week can be kept until the week changes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from array import array
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
+from datetime import datetime, tzinfo
+from sys import intern
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Row, Text, and_, bindparam, cast, func, select, true
+from sqlalchemy import BindParameter, ColumnElement, Connection, Text, and_, bindparam, cast, func, select, true
 
-from bridge.funnel import (
-    BETTER,
-    CUSTOMER,
-    OURS,
-    SAME,
-    TEAM,
-    WORSE,
-    Figures,
-    Funnel,
-    Group,
-    Lag,
-    Period,
-    Slice,
-    figures,
-    lag_of,
-    weeks_of,
-)
-from bridge.model import Case, Category, Outcome
-from bridge.store.cases import CASE, LIVE, counting
+from bridge.funnel import CUSTOMER, OURS, TEAM, Counted, Figures, Period, figures, weeks_of
+from bridge.model import Case, Outcome
+from bridge.store.cases import CASE, counting
 from bridge.store.database import Database
 from bridge.store.tables import ACTED_ON, BAD, OPEN, cases, rating
 
+MOST_WEEKS = 200  # that are kept
 _C = cases.c
-_DISMISSED = _C.outcome == Outcome.DISMISSED
-_GOOD = _C.word == Category.GOOD
 _ACCOUNTS: BindParameter[Any] = bindparam("accounts", expanding=True)
 _SPAN = (_C.flagged_at >= bindparam("since"), _C.flagged_at < bindparam("until"), _C.account.in_(_ACCOUNTS))
-
-
-def _where(condition: ColumnElement[bool]) -> Any:
-    return func.count().filter(condition)
-
-
-_COUNTS = {  # by the fields of Funnel; what was dismissed has no marks
-    "flagged": _where(LIVE),
-    "assigned": _where(_C.owned),
-    "acknowledged": func.count(_C.acknowledged_after),
-    "contacted": func.count(_C.contacted_after),
-    "solved": func.count(_C.solved_after),
-    "surveyed": func.count(_C.asked_after),
-    "answered": func.count(_C.word),
-    "recovered": _where(_GOOD),
-    "dismissed": _where(_DISMISSED & ~_C.is_shadow),
-    "shadow": _where(_C.is_shadow),
-    "open": _where(OPEN),
-    "again": _where(and_(OPEN, _C.word.is_not(None), ~_GOOD)),
-}
-_ENDS = {outcome: _where(_C.outcome == outcome) for outcome in Outcome if outcome is not Outcome.DISMISSED}
+_BAD_OF_SPAN = (
+    BAD,
+    ACTED_ON,
+    rating.c.rated_at >= bindparam("since"),
+    rating.c.rated_at < bindparam("until"),
+    rating.c.account.in_(_ACCOUNTS),
+)
 _RATED_BAD = (  # a rating that the customer changes keeps its time: so the index counts it once
-    select(rating.c.rating_id)
-    .where(
-        BAD,
-        ACTED_ON,
-        rating.c.rated_at >= bindparam("since"),
-        rating.c.rated_at < bindparam("until"),
-        rating.c.account.in_(_ACCOUNTS),
-    )
-    .group_by(rating.c.account, rating.c.rated_at, rating.c.rating_id)
+    select(rating.c.rating_id).where(*_BAD_OF_SPAN).group_by(rating.c.account, rating.c.rated_at, rating.c.rating_id)
 )
 _BAD_COUNT = counting(_RATED_BAD.subquery())
-_CHANGES = (BETTER, SAME, WORSE)
 
 
 def _listed(length: ColumnElement[int]) -> Any:
@@ -91,9 +55,33 @@ _LAGS = (  # each with whose it is to answer for
     ("flagged to solved", TEAM, _listed(_C.solved_after)),
     ("asked to answered", CUSTOMER, _listed(_ASKED).filter(_ASKED >= 0)),
 )
-_FUNNEL = select(*_COUNTS.values(), *_ENDS.values()).where(*_SPAN)
-_FUNNELS = _FUNNEL.add_columns(_C.labels).group_by(_C.labels)
-_WEEK = _FUNNEL.add_columns(*[_where(_C.change == change) for change in _CHANGES], *[found for _, _, found in _LAGS])
+_WEEK = select(func.aggregate_strings(_C.counted, "\n"), *[listed for _, _, listed in _LAGS]).where(*_SPAN)
+# Of each of these four there is only ever more: no case or rating is taken away, a version rises with every change of a
+# case but for `written_after`, which is written once, and a rating that is bad and no memory stays so.
+_STAMP = select(
+    func.count(),
+    func.sum(_C.version),
+    func.count(_C.written_after),
+    counting(rating, *_BAD_OF_SPAN).scalar_subquery(),
+).where(*_SPAN)
+
+
+class Weeks:
+    """What was counted of weeks, for as long as nothing has changed about them."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Any, tuple[Any, Counted]] = OrderedDict()
+
+    def count(self, tx: Connection, week: Period) -> Counted:
+        """Count a week, unless that has been done."""
+        of, stamp = (*week.accounts, week.since), (week.until, *tx.execute(_STAMP, vars(week)).one())
+        found = self._kept.pop(of, None)
+        if found is None or found[0] != stamp:
+            found = stamp, _counted(tx, week)
+        self._kept[of] = found
+        if len(self._kept) > MOST_WEEKS:
+            self._kept.popitem(last=False)
+        return found[1]
 
 
 @dataclass(frozen=True)
@@ -112,19 +100,20 @@ class Figuring(Database):
     """The verbs of figures and lists."""
 
     # -------------------------------------------------------------- figures
-    def figures(self, accounts: Sequence[str], since: datetime, until: datetime, zone: tzinfo) -> Figures:
+    def figures(
+        self, accounts: Sequence[str], since: datetime, until: datetime, zone: tzinfo, weeks: Weeks | None = None
+    ) -> Figures:
         """Return the figures of the cases flagged from *since* until before *until*; weeks begin on Mondays in *zone*.
 
-        Lags are exact.
+        They are exact, lags too. With *weeks* those that have not changed are not counted again.
         """
-        period = Period(since, until, accounts)
+        weeks = weeks or Weeks()
         with self._reading() as tx:
-            weeks = [
-                _week(tx, day, Period(begins, ends, accounts)) for day, begins, ends in weeks_of(since, until, zone)
-            ]
-            groups = _groups(tx, period)
-        change = {change: sum(week.change[change] for week in weeks) for change in _CHANGES}
-        return figures(period, groups, [week.slice for week in weeks], change, _lags(weeks))
+            counted = {
+                day: weeks.count(tx, Period(begins, ends, accounts))
+                for day, begins, ends in weeks_of(since, until, zone)
+            }
+        return figures(Period(since, until, accounts), counted, [lag[:2] for lag in _LAGS])
 
     # -------------------------------------------------------------- lists
     def open_by_urgency(self, account: str | None, limit: int, offset: int = 0) -> list[Case]:
@@ -134,7 +123,7 @@ class Figuring(Database):
 
     def open_counts(self, account: str | None, now: datetime) -> tuple[int, int]:
         """Return how many open cases there are, and how many of them are overdue."""
-        asked = select(func.count(), _where(_C.due_at <= now)).where(_chosen(Which(account, is_open=True)))
+        asked = select(func.count(), func.count().filter(_C.due_at <= now)).where(_chosen(Which(account, is_open=True)))
         with self._reading() as tx:
             row = tx.execute(asked).one()
         return row[0], row[1]
@@ -169,37 +158,13 @@ def _chosen(which: Which) -> ColumnElement[bool]:
     return and_(true(), *wanted)
 
 
-# ------------------------------------------------------------------ adding up
-@dataclass(frozen=True)
-class _Week:
-    """What one reading of the index tells about a week; *lists* are seconds with commas between, for each lag."""
-
-    slice: Slice
-    change: Mapping[str, int]
-    lists: Sequence[str | None]
-
-
-def _week(tx: Connection, day: date, period: Period) -> _Week:
-    rated_bad = tx.execute(_BAD_COUNT, vars(period)).scalar_one()
-    row = tx.execute(_WEEK, vars(period)).one()
-    rest = row[len(_COUNTS) + len(_ENDS) :]
-    change = dict(zip(_CHANGES, rest, strict=False))
-    return _Week(Slice(f"{day}", _funnel(row, rated_bad)), change, rest[len(_CHANGES) :])
-
-
-def _lags(weeks: Sequence[_Week]) -> list[Lag]:
-    lists = zip(*[week.lists for week in weeks], strict=True)
-    texts = [",".join(filter(None, parts)) for parts in lists] or [""] * len(_LAGS)
-    return [lag_of(name, whose, json.loads(f"[{text}]")) for (name, whose, _), text in zip(_LAGS, texts, strict=True)]
-
-
-def _groups(tx: Connection, period: Period) -> list[Group]:
-    return [Group(tuple(json.loads(row.labels)), _funnel(row)) for row in tx.execute(_FUNNELS, vars(period))]
-
-
-def _funnel(row: Row[Any], rated_bad: int | None = None) -> Funnel:
-    counts = dict(zip(_COUNTS, row, strict=False))
-    ends: dict[Outcome, int] = {
-        outcome: number for outcome, number in zip(_ENDS, row[len(_COUNTS) :], strict=False) if number
-    }
-    return Funnel(rated_bad=rated_bad, outcomes=ends, **counts)
+# ------------------------------------------------------------------ counting
+def _counted(tx: Connection, week: Period) -> Counted:
+    rated_bad = tx.execute(_BAD_COUNT, vars(week)).scalar_one()
+    marks, *lags = tx.execute(_WEEK, vars(week)).one()
+    labelled = Counter(map(intern, marks.split("\n") if marks else ()))  # interned: weeks have most of them in common
+    states: Counter[str] = Counter()
+    for mark, number in labelled.items():
+        states[mark.partition(" [")[0]] += number
+    lengths = [array("q", sorted(json.loads(f"[{listed or ''}]"))) for listed in lags]
+    return Counted(rated_bad, states, labelled, lengths)

@@ -17,6 +17,7 @@ _RATE = select(rate.c.state).where(rate.c.account == bindparam("account"))
 _MEMORY = select(memory.c.value, memory.c.at).where(
     memory.c.account == bindparam("account"), memory.c.name == bindparam("name")
 )
+_IN_CHARGE = ("", "rules")  # no account has this name
 _RULES_TEXT = select(rules_text.c.text).where(rules_text.c.hash == bindparam("hash"))
 
 
@@ -61,12 +62,19 @@ class Notebook(Database):
         self._put(memory, [{"account": account, "name": name, "value": value, "at": now}])
 
     def keep_rules(self, hash: str, text: str, now: datetime) -> None:
-        """Keep the text of rules.yaml, so that old decisions can be explained; known ones stay as they are."""
-        if self.rules_text(hash) is not None:
+        """Keep the text of the rules.yaml that decides now, so that old decisions can be explained."""
+        found = self.recall(*_IN_CHARGE)
+        if found is not None and found[0] == hash:
             return
         row = self._insert(rules_text).values(hash=hash, text=text, first_seen_at=now)
         with self._writing() as tx:
             tx.execute(row.on_conflict_do_nothing())
+        self.remember(*_IN_CHARGE, hash, now)
+
+    def last_rules(self) -> str | None:
+        """Return the rules.yaml that decided last; None before the first run."""
+        found = self.recall(*_IN_CHARGE)
+        return self.rules_text(found[0]) if found else None
 
     def rules_text(self, hash: str) -> str | None:
         """Return the rules.yaml with this hash."""

@@ -226,11 +226,21 @@ class Ratings(Inbox):
         with self._writing() as tx:
             tx.execute(failed.values(tries=rating.c.tries + 1, error=error, not_before=not_before))
 
-    def hold_rating(self, row_id: int, why: str) -> None:
-        """Leave a rating undecided until somebody resumes its account."""
-        held = update(rating).where(rating.c.row_id == row_id, rating.c.outcome.is_(None))
+    def hold_rating(self, account: str, row_id: int, why: str, now: datetime) -> bool:
+        """Leave a rating undecided until somebody resumes its account; True if it is the first, that stops the account.
+
+        Both at once: a rating that is held on an account that goes on would wait for ever.
+        """
+        rest = (rating.c.row_id == row_id, rating.c.outcome.is_(None))
+        stopped = (account_state.c.account == account, account_state.c.key == "held")
+        of = {"account": account}
         with self._writing() as tx:
-            tx.execute(held.values(why=why, not_before=HELD))
+            is_first = not tx.execute(select(account_state.c.value).where(*stopped).with_for_update()).scalar()
+            if is_first:
+                begun = [of | {"key": "held", "value": why}, of | {"key": "held_at", "value": now.isoformat()}]
+                tx.execute(putting(self._insert, account_state), begun)
+            tx.execute(update(rating).where(*rest).values(why=why, not_before=HELD))
+        return is_first
 
     def resume(self, audit: Audit) -> int:
         """Let an account go on that a limit stopped: its held ratings are decided, each as it was changed last.
@@ -291,11 +301,12 @@ class Ratings(Inbox):
             ]
 
     def retry_failures(self) -> int:
-        """Let failed hints and ratings come at once, with all their tries; returns how many.
+        """Let failed hints, answers and ratings come at once, with all their tries; returns how many.
 
         Unreadable records stay: they are forgiven as soon as a page shows their rating in a form that can be read.
         """
-        hint = update(inbox).where(inbox.c.source == "hint", inbox.c.error.is_not(None), inbox.c.state != "done")
+        told = inbox.c.source.in_(("hint", "answer"))
+        hint = update(inbox).where(told, inbox.c.error.is_not(None), inbox.c.state != "done")
         stuck = update(rating).where(rating.c.error.is_not(None), UNDECIDED)
         again = {"error": None, "tries": 0, "not_before": None}
         with self._writing() as tx:

@@ -358,11 +358,7 @@ cases = Table(  # the fields of model.Case by their names, and the lease of whoe
     Column("lease_epoch", Integer, nullable=False, server_default="0"),
     Column("lease_until", Time),
     # What figures count: funnel.Marks. Milestones are seconds after the flagging, from the first time on; they stay.
-    Column("labels", Words, nullable=False),  # a JSON list: rule, cause, party, group
-    Column("is_shadow", Boolean, nullable=False),
-    Column("owned", Boolean, nullable=False),
-    Column("word", OneOf(Category)),
-    Column("change", Words),
+    Column("counted", Words, nullable=False),  # facts and milestones, then a JSON list: rule, cause, party, group
     Column("flagged_after", Integer),  # the rating
     Column("written_after", Integer),
     Column("acknowledged_after", Integer),
@@ -402,9 +398,8 @@ Index(
 Index("case_of_incident", cases.c.incident, cases.c.account, sqlite_where=cases.c.incident.is_not(None))
 Index("case_of_customer", cases.c.customer, cases.c.flagged_at)
 _FIGURES = (
-    "flagged_at", "case_id", "account", "outcome", "rule", "labels", "is_shadow", "owned", "word", "change",
-    "flagged_after", "written_after", "acknowledged_after", "contacted_after", "solved_after", "asked_after",
-    "answered_after",
+    "flagged_at", "case_id", "account", "outcome", "version", "written_after", "counted", "flagged_after",
+    "acknowledged_after", "contacted_after", "solved_after", "asked_after", "answered_after", "rule",
 )  # fmt: skip
 Index("case_figures", *[cases.c[name] for name in _FIGURES])  # with it figures and lists need no row
 

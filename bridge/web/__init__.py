@@ -12,8 +12,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, Router
+from starlette.types import Receive, Scope, Send
 
 from bridge.errors import BridgeError
+from bridge.web.card import nowhere
 from bridge.web.counts import Counts
 from bridge.web.doorkeeper import Doorkeeper, Patience
 
@@ -25,7 +27,18 @@ def web_app(parts: Iterable[Iterable[BaseRoute]], counts: Counts, patience: Pati
 
 def routed(parts: Iterable[Iterable[BaseRoute]]) -> Router:
     """Return what leads each request to its page."""
-    return Router([route for part in parts for route in part])
+    return _Pages([route for part in parts for route in part])
+
+
+class _Pages(Router):
+    """Leads whoever asks for no page of ours back to one that is."""
+
+    async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer for an address at which there is nothing."""
+        if scope["type"] != "http":
+            await super().not_found(scope, receive, send)
+            return
+        await nowhere()(scope, receive, send)
 
 
 def health_routes(why_not_ready: Callable[[], str], *, prefix: str = "") -> list[Route]:

@@ -133,8 +133,8 @@ class Actions:
     def _conclude(self, found: Case, who: str, fields: Fields) -> Decision:
         """Return the decision that a form asks for. Raises ValueError for words that cannot be used."""
         outcome = fields.get("outcome", "")
-        if outcome not in ("", *Outcome):
-            raise ValueError(f"unknown outcome; there are: {', '.join(Outcome)}")
+        if outcome not in ("", *by_hand.ENDS):
+            raise ValueError(f"unknown outcome; there are: {', '.join(by_hand.ENDS)}")
         if found.is_open and not outcome:
             raise ValueError("choose how it ended")
         said = {name: fields.get(name) for name in ("cause", "remedy", "party")}
@@ -145,7 +145,7 @@ class Actions:
         causes = [(cause, cause) for cause in self._desk.rules().causes]
         return self._card.show(
             status, "This was not done", "close", problem=problem, causes=causes,
-            outcomes=list(OUTCOMES.items()), parties=list(PARTIES.items()),
+            outcomes=[(one, OUTCOMES[one]) for one in by_hand.ENDS], parties=list(PARTIES.items()),
             filled={name: fields.get(name, "") for name in OF_CLOSE}, back=local_path(fields.get("back", ""), "/"),
         )  # fmt: skip
 

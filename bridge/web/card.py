@@ -1,4 +1,4 @@
-"""Small pages of one card, beside those of the dashboard: to sign in, and what an action could not do."""
+"""Small pages of one card, beside those of the dashboard: to sign in, what could not be done, and where nothing is."""
 
 from __future__ import annotations
 
@@ -34,3 +34,9 @@ class Card:
         """Return the page."""
         html = self._template.render(style=self._style, title=title, kind=kind, problem=problem, **shown)
         return HTMLResponse(html, status, headers=self._headers)
+
+
+@cache
+def nowhere() -> HTMLResponse:
+    """Return the page of an address at which there is nothing; it is made once, and the same for everybody."""
+    return Card("nowhere.html").show(404, "There is no such page", "nowhere")

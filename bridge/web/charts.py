@@ -79,6 +79,14 @@ class Column:
 class _Quiet:
     """Writes no tooltips, which would be taken out again: they are half of what pygal writes."""
 
+    def __getattribute__(self, name: str) -> Any:
+        """Return what pygal does, which asks itself three times more for that: a third of the time of a chart."""
+        if not name.startswith("__") and name != "state":
+            state = object.__getattribute__(self, "__dict__").get("state")
+            if state is not None and name in (drawn := state.__dict__):
+                return drawn[name]
+        return object.__getattribute__(self, name)
+
     def _tooltip_data(self, *_args: Any, **_kwargs: Any) -> None:
         pass
 

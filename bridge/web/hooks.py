@@ -34,7 +34,18 @@ STATUS = {  # by outcome; a stranger cannot tell why, nor which accounts there a
     "unknown_account": 401, "unsigned": 401, "forged": 401, "stale": 401, "replayed": 401,
     "content_type": 415, "not_json": 400, "too_deep": 400, "not_stored": 503,
 }  # fmt: skip
-QUIET = ("kept", "known", "not_stored")  # outcomes that are said elsewhere, or need no word
+_KNOW_IT = "run recovery-bridge setup again, or look at {secret}"
+SAID = {  # by outcome, what the log says; the others are said elsewhere, or need no word
+    "no_ticket": "it names no ticket, as tests do; nothing is done",
+    "unknown_account": "its address is of no account with a webhook secret; look where the helpdesk sends it",
+    "unsigned": f"it brings no signature or secret; {_KNOW_IT}",
+    "forged": f"its signature or secret is not a known one; {_KNOW_IT}",
+    "stale": "it was signed too long ago, or in the future; set the clock of this machine",
+    "replayed": "it was taken before; nothing is done again",
+    "content_type": "its content type is not application/json; let the helpdesk send JSON",
+    "not_json": "it is not JSON; let the helpdesk send what recovery-bridge setup says",
+    "too_deep": "its JSON is nested too deeply; let the helpdesk send what recovery-bridge setup says",
+}
 
 
 class Vendor(Protocol):
@@ -126,8 +137,10 @@ class Hooks:
         known = {"account": account} if account in self.doors else {}
         self._counts.add("webhooks_total", outcome=outcome, **known)
         status = STATUS[outcome]
-        if outcome not in QUIET and not request.scope.get("refused_often"):
-            log.warning("webhook answered %d: %s", status, outcome, extra=known)
+        if outcome in SAID and not request.scope.get("refused_often"):
+            level = logging.INFO if status == 200 else logging.WARNING
+            why = SAID[outcome].format(secret=settings.variable(account, WEBHOOK_SECRET)) if known else SAID[outcome]
+            log.log(level, "webhook answered %d: %s", status, why, extra=known)
         return Response(status_code=status, headers={"Retry-After": "30"} if status == 503 else None)
 
     def _found_others(self) -> bool:

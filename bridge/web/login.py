@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import ceil
 from urllib.parse import urlencode
 
@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 FREE_OF_A_SOURCE, FREE_OF_A_NAME = 5, 10  # failures before anybody has to wait
 MOST_WAITING = 20  # passwords to be checked; one at a time, so that the other core and the memory stay free
 MOST_WELCOME = 1_000  # sources that are known to be those of a person
+SAID_AGAIN_AFTER = timedelta(minutes=15)  # that a source has to wait
+MOST_SAID = 1_000  # sources of which that is remembered
 HOME = "/"
 
 
@@ -67,9 +69,10 @@ class Login:
         self, logins: Logins, key: str, now: Callable[[], datetime], counts: Counts, *, user_header: str | None = None
     ) -> None:
         self._logins, self._counts, self._user_header = logins, counts, user_header
-        self._sessions = Sessions(key, now)
+        self._now, self._sessions = now, Sessions(key, now)
         self._of_source, self._of_name = Tries(FREE_OF_A_SOURCE, now), Tries(FREE_OF_A_NAME, now)
         self._welcome: OrderedDict[tuple[str, str], None] = OrderedDict()  # nobody can lock these out from elsewhere
+        self._said: OrderedDict[str, datetime] = OrderedDict()  # sources that have to wait, and when that was logged
         self._card, self._waiting, self._trouble = Card("login.html"), 0, ""
         self._checking = ThreadPoolExecutor(1, "passwords")
 
@@ -185,9 +188,11 @@ class Login:
         asked = _Asked(fields.get("name", "")[:LONGEST_NAME], fields.get("password", ""), _next(fields.get("next", "")))
         source, name = source_of(request.scope), asked.name.strip().lower()
         if wait := self._wait(source, name):
+            self._say_once(source, _address(request))
             return self._later(asked, wait)
         entry = await self._check(source, name, asked.password)
-        if entry is None:
+        if entry is None:  # a name may be a password, and is not logged
+            log.warning("somebody at %s was not let in: the name or the password is not right", _address(request))
             return self._form(asked, "The name or the password is not right.", 403)
         response = _redirect(asked.next)
         response.set_cookie(
@@ -204,6 +209,17 @@ class Login:
         if self._waiting >= MOST_WAITING:
             return 10
         return ceil(max(waits).total_seconds())
+
+    def _say_once(self, source: str, address: str) -> None:
+        """Log that a source has to wait, unless that was said a moment ago."""
+        said_at, now = self._said.get(source), self._now()
+        if said_at and now - said_at < SAID_AGAIN_AFTER:
+            return
+        self._said[source] = now
+        self._said.move_to_end(source)
+        if len(self._said) > MOST_SAID:
+            self._said.popitem(last=False)
+        log.warning("whoever signs in from %s has to wait: too many tries", address)
 
     def _later(self, asked: _Asked, seconds: int) -> Response:
         self._count("throttled")
@@ -226,7 +242,6 @@ class Login:
             self._waiting -= 1
         self._count("let_in" if entry else "refused")
         if entry is None:
-            log.warning("somebody was not let in: the name or the password is not right")  # a name may be a password
             return None
         self._of_source.forgive(source)
         self._of_name.forgive(name)
@@ -268,6 +283,10 @@ def _next(path: str) -> str:
 
 def _redirect(path: str) -> RedirectResponse:
     return RedirectResponse(path, 303, headers={"Cache-Control": "no-store"})
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "an unknown address"
 
 
 def _is_secure(request: Request) -> bool:

@@ -1,6 +1,7 @@
 """`GET /metrics`, for Prometheus: with a token, or without one for this machine alone.
 
-What went through a proxy is not from this machine, whatever its address: a proxy in front of us runs here, too.
+What went through a proxy is not from this machine, whatever its address: a proxy in front of us runs here, too. One
+that says nothing of itself, and a tunnel, is known by the name under which we were asked for.
 """
 
 from __future__ import annotations
@@ -48,7 +49,11 @@ def _has(token: Secret, request: Request) -> bool:
 def _is_from_here(request: Request) -> bool:
     if request.client is None or any(name in request.headers for name in FORWARDED):
         return False
+    return _is_loopback(request.client.host) and _is_loopback(request.url.hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
     try:
-        return ip_address(request.client.host).is_loopback
+        return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False

@@ -41,7 +41,8 @@ class Readiness:
             return "this service is about to end"
         now = self._clock()
         if now - self._written_at >= WRITES_EVERY:
-            self._written_at, self._trouble = now, self._try_to_write()
+            self._written_at = now  # first: whoever asks while it is tried must not try, too
+            self._trouble = self._try_to_write()
         if now - self._moved_at > self._patience:
             return f"the worker has done nothing for {int(now - self._moved_at)} seconds"
         return self._trouble

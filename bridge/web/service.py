@@ -157,8 +157,7 @@ class Worker:
         for account, number in self._missed.count(store, self._now()).items():
             if not self._hooked(account):
                 continue
-            total = int(store.account_state(account).get(MISSED, 0)) + number
-            store.put_account_state(account, **{MISSED: total})
+            store.count_up(account, MISSED, number)
             self._counts.add("ratings_missed_by_webhooks_total", number, account=account)
             what = "%d bad ratings were found by polling, and no webhook told of them"
             log.warning(what, number, extra={"account": account})
@@ -180,8 +179,17 @@ class Worker:
 
 # ------------------------------------------------------------------ the server
 @contextmanager
-def web_server(app: ASGIApp, listening: socket, *, proxies: str = "", user_header: str = "") -> Iterator[Any]:
+def web_server(
+    app: ASGIApp,
+    listening: socket,
+    *,
+    proxies: str = "",
+    user_header: str = "",
+    fell: Callable[[], None] = lambda: None,
+) -> Iterator[Any]:
     """Answer on a socket from a thread of its own while the block lasts; gives uvicorn's server.
+
+    *fell* hears of it if that thread ends before.
 
     *proxies* are the addresses, with commas between them, whose X-Forwarded-For is believed, and the name of somebody
     who signed in there, in *user_header*. Raises SettingsError for a header without usable addresses.
@@ -198,7 +206,15 @@ def web_server(app: ASGIApp, listening: socket, *, proxies: str = "", user_heade
         backlog=1024,
     )  # fmt: skip
     server = uvicorn.Server(config)
-    thread = Thread(target=server.run, args=([listening],), name="web", daemon=True)
+
+    def answer() -> None:
+        try:
+            server.run([listening])
+        finally:
+            if not server.should_exit:
+                fell()
+
+    thread = Thread(target=answer, name="web", daemon=True)
     thread.start()
     try:
         yield server

@@ -68,9 +68,9 @@ class Site:
         self._open.close()
 
     def reload(self) -> None:
-        """Follow a new rules.yaml; secrets that cannot be used leave the old ones in charge."""
-        self.app.lead_to(routed(self._parts()))
+        """Follow a new rules.yaml; secrets that cannot be used leave pages and secrets of before in charge."""
         try:
+            self.app.lead_to(routed(self._parts()))
             self.hooks.doors = self._doors()
         except BridgeError as exc:
             log.error("%s", exc)

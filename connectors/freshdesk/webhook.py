@@ -145,7 +145,8 @@ def _secret(tools: Tools, *, dry_run: bool) -> SetupStep:
 def remove(api: Api, tools: Tools, *, dry_run: bool) -> Iterator[SetupStep]:
     """Take away the rule of our name, and forget the secret that it brought."""
     kept = tools.memory.recall_secret(WEBHOOK_SECRET)
-    there = [rule for rule in rules_of(api, ON_UPDATE) or () if rule.get("name") == TITLE]
+    rules = rules_of(api, ON_UPDATE)
+    there = [rule for rule in rules or () if rule.get("name") == TITLE]
     what = f"automation rule {TITLE}"
     if len(there) > 1:
         twice = f"there are {len(there)} of this name, and nothing was touched; delete all but one and run setup again"
@@ -153,10 +154,14 @@ def remove(api: Api, tools: Tools, *, dry_run: bool) -> Iterator[SetupStep]:
         return
     if not (there or kept):
         if tools.hooks_at:
-            yield SetupStep(what, "absent")
+            yield _unread(what) if rules is None else SetupStep(what, "absent")
         return
     if not dry_run:
         for rule in there:
             api.session.write("DELETE", f"/api/v2/automations/{ON_UPDATE}/rules/{rule['id']}", None)
         tools.memory.forget_secret(WEBHOOK_SECRET)
-    yield SetupStep(what, "present" if dry_run else "removed")
+    yield _unread(what) if rules is None else SetupStep(what, "present" if dry_run else "removed")
+
+
+def _unread(what: str) -> SetupStep:
+    return SetupStep(f"{what} (rules cannot be read; delete it under {WHERE} if it is there)", "by hand")

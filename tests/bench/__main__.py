@@ -1,22 +1,31 @@
-"""`make bench`: measure everything and print it. A missed goal is printed, not an error: machines differ."""
+"""`make bench`: measure everything and print it. A missed goal is printed, not an error: machines differ.
+
+`python -m tests.bench pages figures` measures these chapters only.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import platform
+import sys
 import time
 
 from tests.bench import calls, deciding, figures, history, loading, open_cases, pages, processes, recoveries, webhooks
 from tests.bench.table import WIDTH
 
+# What is timed comes first; counting can wait.
+CHAPTERS = (processes, loading, deciding, open_cases, figures, history, webhooks, pages, calls, recoveries)
 
-def main() -> None:
+
+def main(*wanted: str) -> None:
     """Print each chapter as soon as it is measured, and what was missed at the end."""
     logging.disable(logging.WARNING)
     begun, rows = time.monotonic(), []
     print(f"Recovery Bridge on Python {platform.python_version()}, {platform.machine()}, medians unless said otherwise")
-    # What is timed comes first; counting can wait.
-    for part in (processes, loading, deciding, open_cases, figures, history, webhooks, pages, calls, recoveries):
+    print(f"{os.cpu_count()} processors, load of the last minute {os.getloadavg()[0]:.1f}")
+    parts = {part.__name__.rpartition(".")[2]: part for part in CHAPTERS}
+    for part in [parts[name] for name in wanted] or CHAPTERS:
         for chapter in part.measure():
             print("-" * WIDTH, chapter, sep="\n", flush=True)
             rows += chapter.rows
@@ -28,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

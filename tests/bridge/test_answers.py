@@ -327,6 +327,19 @@ def test_an_answer_changed_while_it_is_followed_is_followed_again(tell: Tell) ->
     assert len(store.answers(story.account, story.firm.now(), 10)) == 1
 
 
+def test_an_answer_that_cannot_be_read_stops_nothing_behind_it(tell: Tell) -> None:
+    story = tell("newer", BY_LINK)
+    story.begin()
+    story.until_asked()
+    case_id = story.case.case_id
+    story.app.store.put_answer(story.account, "spoilt", case_id, "{}", story.firm.now())
+
+    story.answer("good")
+
+    assert told(story) == (Stage.ENDED, Outcome.RECOVERED, "good")
+    assert [one.key for one in story.app.store.failures()] == ["spoilt"]
+
+
 def test_an_answer_that_was_followed_twice_counts_once(tell: Tell) -> None:
     story = tell("newer", BY_LINK)
     story.begin()

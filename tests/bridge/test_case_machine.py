@@ -561,7 +561,10 @@ class CaseMachine(RuleBasedStateMachine):
             holds(move)
         knew = self.case is not None and self.case.chosen_by_human
         self.case = decision.case
-        self.sent += [Sent(one, EffectState.PLANNED, may_overrule=knew) for one in decision.effects]
+        overruling = {one.effect.step for one in self.sent if one.may_overrule}  # decided again after a refusal
+        self.sent += [
+            Sent(one, EffectState.PLANNED, may_overrule=knew or one.step in overruling) for one in decision.effects
+        ]
 
     # -------------------------------------------------------------- the beginning
     @initialize(data=st.data())

@@ -113,6 +113,17 @@ def test_a_new_process_with_a_file_that_works_refuses_nothing_any_more(firm: Com
         assert file.refused == ""
 
 
+def test_what_was_refused_is_not_in_charge_after_a_restart_either(firm: Company, file: Edited) -> None:
+    file.living.app.run()
+    file.path.with_name("rules_test.yaml").write_text(TESTS, encoding="utf-8")
+    file.edit(*QUIETER)  # the tests reach one rule only
+
+    with LivingApp(file.path, firm.bridge) as restarted:
+        again = Edited(file.path, restarted, firm.desks)
+
+        assert (again.limit, "no test reaches" in again.refused) == (50, True)
+
+
 def test_a_database_that_cannot_be_opened_is_no_fault_of_the_file(firm: Company, tmp_path: Path) -> None:
     path, opened = tmp_path / "rules.yaml", 0
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from bridge.connector import SetupStep
 from bridge.model import Change
-from bridge.show import NO_NAMES, Names, masked, money, setup_line
+from bridge.show import NO_NAMES, Names, groups_of, masked, money, setup_line
+from bridge.store import Store
 
 NAMES = Names({"12": "Ana", "13": "Ben"}, {"5": "Care"})
 
@@ -34,6 +38,17 @@ def test_a_change_is_read_with_names() -> None:
 
 def test_a_change_that_assigns_nobody_stays_so() -> None:
     assert NAMES.named(Change(reopen=True)) == Change(reopen=True)
+
+
+def test_groups_of_one_name_are_told_apart_by_their_accounts(tmp_path: Path, migrated_file: Path) -> None:
+    store = Store.open(f"sqlite:///{shutil.copy(migrated_file, tmp_path / 'bridge.db')}")
+    for account, groups in (("acme", {"5": "Care", "6": "Orders"}), ("shop", {"7": "Care"})):
+        store.remember(account, "directory", {"agents": [], "groups": groups}, datetime(2026, 3, 2, tzinfo=UTC))
+
+    both, one = (groups_of(store, accounts).groups for accounts in (["acme", "shop"], ["acme"]))
+    store.close()
+    assert both == {"5": "Care (acme)", "6": "Orders", "7": "Care (shop)"}
+    assert one == {"5": "Care", "6": "Orders"}
 
 
 def test_only_enough_of_an_address_is_shown() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 import subprocess
@@ -219,6 +220,72 @@ def test_a_locked_database_says_so(path: Path) -> None:
     store.close()
 
 
+def test_a_crowd_that_holds_every_connection_is_said_in_our_words(path: Path) -> None:
+    store = Store.open(f"sqlite:///{path}", busy=timedelta(milliseconds=5))
+    with contextlib.ExitStack() as crowd:
+        for _ in range(15):  # as many as SQLAlchemy opens
+            crowd.enter_context(store.engine.connect())
+
+        with pytest.raises(StoreError, match="all connections are in use"):
+            store.ping()
+    store.close()
+
+
+def _moved(path: Path) -> None:
+    path.rename(path.with_name("elsewhere.db"))
+
+
+def _replaced(path: Path) -> None:
+    _moved(path)
+    path.write_bytes(path.with_name("elsewhere.db").read_bytes())
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, _moved, _replaced])
+def test_nothing_is_written_into_a_file_that_is_no_longer_there(path: Path, harm: Callable[[Path], None]) -> None:
+    store = opened(path)
+    add(store, page(1))
+    harm(path)
+
+    for act in (store.ping, lambda: add(store, page(2))):
+        with pytest.raises(StoreError, match=r"bridge\.db: is no longer the file that was opened; .* start this anew"):
+            act()
+    store.close()
+
+
+def test_no_empty_file_takes_the_place_of_one_that_was_moved(path: Path) -> None:
+    store = opened(path)
+    store.engine.dispose()  # as if the next transaction needed a connection of its own
+    _moved(path)
+
+    with pytest.raises(StoreError, match="no longer the file"):
+        store.ping()
+    assert not path.exists()
+
+
+def test_a_file_that_was_put_back_is_gone_on_with(path: Path) -> None:
+    store = opened(path)
+    _moved(path)
+    path.with_name("elsewhere.db").rename(path)
+
+    add(store, page(1))
+
+    assert len(store.pending("acme", NOW, 9)) == 1
+    store.close()
+
+
+@pytest.mark.parametrize(("key", "warnings"), [("customer.key", 1), ("other.key", 0)])
+def test_an_installation_that_lost_its_database_is_told_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, key: str, warnings: int
+) -> None:
+    (tmp_path / key).write_text("5" * 64)
+
+    for _ in range(2):  # it is said once
+        opened(tmp_path / "bridge.db").close()
+
+    found = [line for line in caplog.messages if "there was no database" in line and "restore a backup" in line]
+    assert len(found) == warnings
+
+
 def test_a_reader_sees_one_moment(path: Path) -> None:
     store = opened(path)
     other = opened(path)
@@ -396,3 +463,12 @@ def test_times_are_text_of_one_width_in_utc(at: datetime, stored: str) -> None:
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="has no zone"):
         tables.time_text(NOW.replace(tzinfo=None))
+
+
+def test_a_missing_file_whose_last_writes_are_still_there_is_not_begun_anew(tmp_path: Path) -> None:
+    tmp_path.joinpath("bridge.db-wal").write_bytes(b"frames")
+
+    with pytest.raises(StoreError, match="holds what was written last; put the file back"):
+        Store.open(f"sqlite:///{tmp_path / 'bridge.db'}")
+
+    assert not tmp_path.joinpath("bridge.db").exists()

@@ -29,6 +29,7 @@ from bridge.model import (
 )
 from bridge.show import by_urgency
 from bridge.store import Saving, Store, Which
+from bridge.store.figures import Weeks
 from tests.many_cases import UNTIL, some_cases
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -117,7 +118,7 @@ def test_figures_are_those_of_a_plain_count(store: Store) -> None:
     lags = {lag.name: lag for lag in made.lags}
     for name in ("acknowledged", "contacted", "solved"):
         key = f"flagged to {name}"
-        assert lags[key] == lag_of(key, "team", lengths(live, "flagged_at", f"{name}_at"))
+        assert lags[key] == lag_of(key, "team", [sorted(lengths(live, "flagged_at", f"{name}_at"))])
 
 
 def test_a_week_without_cases_is_there_too(store: Store) -> None:
@@ -212,6 +213,53 @@ def test_giving_the_ticket_back_is_ours_to_answer_for(store: Store) -> None:
 
     (given_back,) = (lag for lag in look(store).lags if lag.name == "flagged to given back")
     assert (given_back.count, given_back.median, given_back.whose) == (1, MINUTE, "ours")
+
+
+# ------------------------------------------------------------------ weeks that are kept
+def test_weeks_that_are_kept_give_the_same_figures_whatever_happens_between(store: Store) -> None:
+    found = [replace(case, version=1) for case in some_cases(120, within=timedelta(weeks=6))]
+    since, weeks, of = UNTIL - timedelta(weeks=5), Weeks(), ["acme", "shop"]
+    save(store, *found[:100])
+    for case in found[:100:9]:
+        store.figures(of, since, UNTIL, BERLIN, weeks)
+
+        save(store, replace(case, cause="Tone", contacted_at=case.contacted_at or UNTIL, version=2))
+
+        assert store.figures(of, since, UNTIL, BERLIN, weeks) == store.figures(of, since, UNTIL, BERLIN)
+    save(store, *found[100:])
+    assert store.figures(of, since, UNTIL, BERLIN, weeks) == store.figures(of, since, UNTIL, BERLIN)
+
+
+def test_a_week_that_is_kept_hears_of_a_bad_rating(store: Store) -> None:
+    weeks = Weeks()
+    kept = [store.figures(["acme"], SINCE, TO, BERLIN, weeks)]
+
+    add(store, rated("1"))
+
+    kept.append(store.figures(["acme"], SINCE, TO, BERLIN, weeks))
+    assert [made.funnel.rated_bad for made in kept] == [0, 1]
+
+
+def test_a_week_that_is_kept_hears_of_a_ticket_that_was_given_back(store: Store) -> None:
+    weeks, flag = Weeks(), Effect("e1", "k1", "acme", "7", EffectKind.UPDATE, "flag")
+    audit = Audit(CASE.flagged_at, "acme", "7", "flagged", "because", "k1")
+    store.save_all([Saving(Decision(audit, CASE, (flag,)))])
+    store.figures(["acme"], SINCE, TO, BERLIN, weeks)
+    (claim,) = store.claim("acme", NOW, limit=1, lease=HOUR)
+
+    store.finish(claim, EffectState.APPLIED, audit=replace(audit, at=CASE.flagged_at + MINUTE, what="applied"))
+
+    made = store.figures(["acme"], SINCE, TO, BERLIN, weeks)
+    assert [lag.count for lag in made.lags if lag.name == "flagged to given back"] == [1]
+
+
+def test_weeks_of_one_account_are_kept_beside_those_of_all(store: Store) -> None:
+    save(store, CASE, replace(CASE, case_id="k2", account="shop"))
+    weeks = Weeks()
+
+    found = [store.figures(of, SINCE, TO, BERLIN, weeks).funnel.flagged for of in (["acme", "shop"], ["acme"])]
+
+    assert found == [2, 1]
 
 
 # ------------------------------------------------------------------ bad ratings

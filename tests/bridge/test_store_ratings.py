@@ -436,3 +436,24 @@ def test_bad_raters_whose_customer_is_not_known_yet_can_be_looked_up(store: Stor
 
     assert store.unlinked_requesters("acme", NOW - 30 * DAY, 10) == ["500", "502"]
     assert store.unlinked_requesters("acme", NOW, 10) == []
+
+
+def test_an_answer_that_failed_comes_at_once_when_somebody_asks_for_it(store: Store) -> None:
+    store.put_answer("acme", "k1:1", "k1", "{}", NOW)
+    (answer,) = store.answers("acme", NOW, 10)
+    store.fail_hint(answer.hint_id, "its ticket cannot be read", NOW + DAY)
+
+    assert (store.answers("acme", NOW, 10), store.retry_failures()) == ([], 1)
+    assert len(store.answers("acme", NOW, 10)) == 1
+
+
+# ------------------------------------------------------------------ limits
+def test_the_first_rating_that_is_held_stops_its_account_with_it(store: Store) -> None:
+    see(store, RATING, replace(RATING, rating_id="33"))
+    first, second = pending(store)
+
+    held = [store.hold_rating("acme", row.row_id, "limits", NOW) for row in (first, second)]
+
+    state = store.account_state("acme")
+    assert (held, pending(store, NOW + 30 * DAY)) == ([True, False], [])
+    assert (state["held"], state["held_at"]) == ("limits", NOW.isoformat())

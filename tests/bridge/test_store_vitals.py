@@ -74,7 +74,7 @@ def test_a_rating_is_due_from_when_it_was_seen(store: Store) -> None:
     see(store, NOW - HOUR)
 
     assert store.oldest_due("acme", NOW, writes=False) == NOW - HOUR + 2 * MINUTE
-    store.hold_rating(store.pending("acme", NOW, 1)[0].row_id, "limits")
+    store.hold_rating("acme", store.pending("acme", NOW, 1)[0].row_id, "limits", NOW)
     assert store.oldest_due("acme", NOW, writes=False) is None
 
 

@@ -5,7 +5,7 @@ Real store and real HTTP to a chat on loopback; one settable clock. A restart is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -88,11 +88,11 @@ class Watch:
         early = MONDAY - 900 * DAY
         self.store.add_ratings("acme", [given], source="poll", seen_at=self.now, memory_before=early)
 
-    def keep(self) -> None:
+    def keep(self, stopping: Callable[[], bool] = lambda: False) -> None:
         """Watch once, in a process of its own."""
         channels = Channels(slack_webhook=Secret(self.url), now=lambda: self.now)
         notices = Notices(self.rules, self.store, channels, lambda: self.now)
-        Vigil(self.rules, self.store, notices, lambda: self.now).keep()
+        Vigil(self.rules, self.store, notices, lambda: self.now, stopping).keep()
 
     def later(self, step: timedelta, every: timedelta = HOUR) -> None:
         """Let time pass and watch every so often."""
@@ -259,12 +259,20 @@ def test_quiet_hours_hold_a_notice_back(lively: Watch) -> None:
 
 def test_a_watch_that_was_killed_before_it_could_say_so_tells_again_with_the_same_id(lively: Watch) -> None:
     lively.later(26 * HOUR)
-    lively.store.put_account_state("acme", told_silence={})
+    lively.store.put_account_state("acme", told_silence_ratings={})
 
     lively.keep()
 
     assert len(lively.chat.messages) == 2
     assert len(set(lively.chat.ids)) == 1
+
+
+def test_the_status_of_several_accounts_says_once_why_the_rules_are_refused(watch: Watch) -> None:
+    for account in ("acme", "shop"):
+        watch.store.put_account_state(account, rules_refused="rules.yaml:3:1: unknown key")
+
+    reports = [account_status(watch.store, watch.rules, account, watch.now) for account in ("acme", "shop")]
+    assert status_text(reports, watch.now).count("rules.yaml:3:1: unknown key") == 1
 
 
 def test_each_time_that_a_limit_stops_an_account_is_told_once(watch: Watch) -> None:
@@ -275,6 +283,36 @@ def test_each_time_that_a_limit_stops_an_account_is_told_once(watch: Watch) -> N
         watch.keep()
 
     assert watch.chat.texts == ["*Recovery Bridge: acme begins no recovery*\nacme: 50 recoveries began"] * 2
+
+
+def fall_silent(watch: Watch, sign: str) -> None:
+    silent = {"sign": sign, "since": MONDAY.isoformat(), "longest_s": 3600.0}
+    watch.store.put_account_state("acme", silent=silent, rhythm={"at": watch.now.isoformat(), "last_row": 0})
+
+
+def test_silences_of_two_kinds_that_come_by_turns_are_told_once_each(watch: Watch) -> None:
+    for sign in ("ratings", "flagged") * 2:
+        fall_silent(watch, sign)
+        watch.keep()
+
+    assert len(watch.chat.messages) == 2
+
+
+def test_that_a_stopped_account_begins_no_recovery_is_not_told_as_a_silence(watch: Watch) -> None:
+    fall_silent(watch, "flagged")
+    watch.store.put_account_state("acme", held="50 recoveries began", held_at=MONDAY.isoformat())
+
+    watch.keep()
+
+    assert watch.chat.texts == ["*Recovery Bridge: acme begins no recovery*\nacme: 50 recoveries began"]
+
+
+def test_who_has_to_stop_tells_nothing_more(watch: Watch) -> None:
+    watch.store.put_account_state("acme", held="50 recoveries began", held_at=MONDAY.isoformat())
+
+    watch.keep(stopping=lambda: True)
+
+    assert watch.chat.messages == []
 
 
 # ------------------------------------------------------------------ the daily report

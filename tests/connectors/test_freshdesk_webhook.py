@@ -122,7 +122,16 @@ def test_a_plan_without_automations_is_told_the_recipe_all_the_same(shop: Shop) 
     shop.desk.missing_features.add("automations")
 
     assert [step.state for step in shop.setup()] == ["created", "by hand"]
-    assert [step.state for step in shop.setup(remove=True)] == ["removed"]
+
+
+def test_of_rules_that_cannot_be_read_none_is_said_to_be_removed(shop: Shop) -> None:
+    shop.setup()
+    shop.desk.missing_features.add("automations")
+
+    [step] = shop.setup(remove=True)
+
+    assert (step.state, "rules cannot be read; delete it under Admin" in step.what) == ("by hand", True)
+    assert shop.kept() is None
 
 
 def test_removing_takes_the_rule_and_forgets_the_secret(shop: Shop) -> None:

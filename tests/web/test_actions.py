@@ -205,6 +205,7 @@ def test_what_is_no_form_does_nothing(office: Office, path: str) -> None:
     [
         ({"outcome": ""}, "choose how it ended"),
         ({"outcome": "won"}, "unknown outcome; there are: recovered, improved"),
+        ({"outcome": "dismissed"}, "unknown outcome"),  # it would count nowhere
         ({"cause": "Defekt"}, "unknown cause &#34;Defekt&#34;, did you mean &#34;Defect&#34;?; there are: Too slow"),
         ({"cause": "<b>x</b>"}, "unknown cause"),
         ({"party": "the moon"}, "unknown party; there are: service, product, policy, third_party"),

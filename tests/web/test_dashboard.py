@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from bridge.model import Outcome, Severity, Stage
+from bridge.model import Change, Effect, EffectKind, EffectState, Outcome, Severity, Stage
 from bridge.web.dashboard import style_path
 from bridge.web.dashboard.asked import Period, Selection
 from bridge.web.visitors import Role
@@ -324,6 +324,19 @@ def test_work_names_what_is_stuck_and_offers_to_try_again(desk: Desk, browser: T
     for action in ("/effects/9c41d0aa/retry", "/accounts/acme/resume"):
         form = re.search(rf'<form method="post" action="{action}">(.*?)</form>', page, re.S)
         assert form and 'name="csrf" value="token-of-ana"' in form[1] and 'name="back" value="/work"' in form[1]
+
+
+def test_work_names_people_and_groups_instead_of_ids(desk: Desk, browser: TestClient) -> None:
+    change = Change(assignee_id="103", group_id="10")
+    desk.add(
+        open_case(),
+        Effect("e1", open_case().case_id, "acme", "7", EffectKind.UPDATE, "flag", change=change),
+        state=EffectState.PARKED,
+    )
+
+    page = browser.get("/work").text
+    assert "assign to Jon in group Care" in page
+    assert "103" not in page
 
 
 def test_limits_say_how_full_they_are(desk: Desk, browser: TestClient) -> None:

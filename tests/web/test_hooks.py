@@ -205,8 +205,26 @@ def test_bad_input_is_refused_without_a_detail(site: Site, caplog: pytest.LogCap
 
     known = {"account": account} if account in site.hooks.doors else {}
     assert site.counts.get("webhooks_total", outcome=why, **known) == 1
-    assert [record.getMessage() for record in caplog.records] == [f"webhook answered {status}: {why}"]
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith(f"webhook answered {status}: it") and "; " in said and "{" not in said
     assert site.stored() == []
+
+
+def test_the_log_says_what_to_do_about_a_secret_that_is_not_known(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.post("shop", with_secret("0" * 32))
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "webhook answered 401: its signature or secret is not a known one;"
+        " run recovery-bridge setup again, or look at BRIDGE_SHOP_WEBHOOK_SECRET"
+    ]
+
+
+def test_a_test_of_a_webhook_is_nothing_to_worry_about(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "bridge"):
+        assert site.post("shop", with_secret(), b"{}") == 200
+
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert "names no ticket" in caplog.text
 
 
 def test_a_replay_is_refused_and_a_second_process_knows_it_too(site: Site, tmp_path: Path) -> None:
@@ -349,6 +367,13 @@ def test_while_the_database_cannot_be_written_webhooks_are_to_come_again(site: S
     assert (status, answered["retry-after"]) == (503, "30")
     assert site.stored() == site.rung == []
     assert site.post("acme", signed()) == 200  # nothing was remembered of the first
+
+
+def test_no_webhook_goes_into_a_database_that_was_removed(site: Site) -> None:
+    site.post("acme", signed())
+    site.path.unlink()
+
+    assert site.post("acme", signed(secret=OLD)) == 503
 
 
 def test_health_tells_a_working_database_from_a_damaged_one(site: Site) -> None:

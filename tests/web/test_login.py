@@ -314,6 +314,7 @@ CROSS_SITE = [
     {"origin": "https://bridge.example.evil"},
     {"origin": "null"},
     {"origin": ""},
+    {"origin": "http://["},
 ]
 
 
@@ -454,6 +455,26 @@ def test_passwords_are_checked_one_at_a_time_and_few_wait(house: House, monkeypa
     statuses = asyncio.run(crowd())
 
     assert (statuses, at_once[1]) == ([403] * MOST_WAITING + [429] * 5, 1)
+
+
+def test_the_log_says_from_where_somebody_was_not_let_in(browser: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    attempt(browser, "kanarienvogel")
+
+    wrong = f"somebody at {STRANGER} was not let in: the name or the password is not right"
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [wrong]
+
+
+def test_that_a_source_has_to_wait_is_logged_once_in_a_quarter_of_an_hour(
+    house: House, browser: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = []
+    for later in (timedelta(), timedelta(minutes=14), timedelta(minutes=1)):
+        house.now += later
+        for _ in range(7):
+            attempt(browser)
+        said.append(caplog.text.count(f"whoever signs in from {STRANGER} has to wait"))
+
+    assert said == [1, 1, 2]
 
 
 def test_what_became_of_tries_is_counted(house: House, browser: TestClient) -> None:

@@ -26,13 +26,16 @@ playbooks: {standard: {}}
 """
 TOKEN = Secret("prometheus-token")
 HERE, ELSEWHERE = ("127.0.0.1", 5000), ("192.0.2.7", 5000)
+ADDRESS = "http://127.0.0.1:8080"
 
 
-def asked(token: Secret | None, client: tuple[str, int], headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
+def asked(
+    token: Secret | None, client: tuple[str, int], headers: Mapping[str, str] | None = None, address: str = ADDRESS
+) -> tuple[int, bytes]:
     """Ask for the metrics; returns status and body."""
     app = web_app([metrics_routes(lambda: SAID, token)], Counts())
     said = {name: value.encode("latin-1") for name, value in (headers or {}).items()}
-    answer = TestClient(app, client=client).get("/metrics", headers=said)
+    answer = TestClient(app, client=client, base_url=address).get("/metrics", headers=said)
     return answer.status_code, answer.content
 
 
@@ -51,8 +54,19 @@ def test_what_went_through_a_proxy_is_not_from_this_machine(header: str) -> None
     assert asked(None, HERE, {header: "127.0.0.1"}) == (404, b"")
 
 
+@pytest.mark.parametrize("address", ["http://recovery.example.com", "http://127.0.0.1.example.com", "http://10.0.0.8"])
+def test_a_tunnel_and_a_proxy_that_says_nothing_are_known_by_the_name_that_was_asked_for(address: str) -> None:
+    assert asked(None, HERE, address=address) == (404, b"")
+
+
+@pytest.mark.parametrize("address", ["http://localhost:8080", "http://[::1]:8080"])
+def test_this_machine_has_several_names(address: str) -> None:
+    assert asked(None, HERE, address=address) == (200, SAID)
+
+
 def test_with_a_token_whoever_has_it_may_look_from_anywhere() -> None:
-    assert asked(TOKEN, ELSEWHERE, {"Authorization": "Bearer prometheus-token", "Via": "1.1 caddy"}) == (200, SAID)
+    said = {"Authorization": "Bearer prometheus-token", "Via": "1.1 caddy"}
+    assert asked(TOKEN, ELSEWHERE, said, "https://recovery.example.com") == (200, SAID)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +82,7 @@ def test_while_the_database_cannot_be_used_there_is_nothing_to_read() -> None:
 
     app = web_app([metrics_routes(broken, None)], Counts())
 
-    assert TestClient(app, client=HERE).get("/metrics").status_code == 503
+    assert TestClient(app, client=HERE, base_url=ADDRESS).get("/metrics").status_code == 503
 
 
 def test_prometheus_reads_what_the_store_and_this_process_have_counted(store: Store) -> None:
@@ -76,7 +90,7 @@ def test_prometheus_reads_what_the_store_and_this_process_have_counted(store: St
     assert rules
     counts = Counts()
     metrics = Metrics(store, lambda: rules, lambda: datetime.now(UTC), counts.all)
-    client = TestClient(web_app([metrics_routes(metrics.text, None)], counts), client=HERE)
+    client = TestClient(web_app([metrics_routes(metrics.text, None)], counts), client=HERE, base_url=ADDRESS)
     client.post("/hooks/nobody")
 
     answer = client.get("/metrics")

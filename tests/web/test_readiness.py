@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,12 @@ def test_a_database_that_cannot_be_written_is_found_though_it_can_be_read(asked:
     assert asked.later(WRITES_EVERY / 2) == ""
 
 
+def test_a_database_that_was_removed_is_found(asked: Asked) -> None:
+    asked.path.unlink()
+
+    assert asked.later(0) == "the database cannot be used"
+
+
 def test_a_worker_that_stands_still_is_found(asked: Asked) -> None:
     assert asked.later(8 * 60) == ""
     assert asked.later(1) == "the worker has done nothing for 481 seconds"
@@ -68,3 +75,24 @@ def test_a_service_that_is_about_to_end_is_not_ready(asked: Asked) -> None:
     asked.ends = True
 
     assert asked.later(0) == "this service is about to end"
+
+
+class _Crowded(Store):
+    """A store that is slow: while it writes, somebody else asks whether the service is ready."""
+
+    asks: Callable[[], str] = staticmethod(lambda: "")
+
+    def remember(self, account: str, name: str, value: Any, now: datetime) -> None:
+        self.asks()
+
+
+def test_whoever_asks_while_the_database_is_tried_does_not_try_it_too(tmp_path: Path, migrated_file: Path) -> None:
+    shutil.copyfile(migrated_file, tmp_path / "bridge.db")
+    store = _Crowded.open(f"sqlite:///{tmp_path / 'bridge.db'}")
+    readiness = Readiness(store, lambda: NOW, every=MINUTE, stopping=lambda: False, clock=lambda: 1000.0)
+    said: list[str] = []
+    store.asks = lambda: said.append(readiness.why_not()) or ""  # type: ignore[func-returns-value]
+
+    assert readiness.why_not() == ""
+    assert said == [""]
+    store.close()

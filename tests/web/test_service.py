@@ -32,8 +32,10 @@ from bridge.model import Audit, Decision, Stage, SurveyWay
 from bridge.settings import survey_key
 from bridge.store import Store
 from bridge.survey_link import Invitation, SurveyLinks
+from bridge.web import web_app
+from bridge.web.counts import Counts
 from bridge.web.doorkeeper import Deadlined
-from bridge.web.service import Bell
+from bridge.web.service import Bell, web_server
 from connectors.freshdesk.hooks import SECRET_HEADER
 from connectors.zendesk.hooks import SIGNATURE, SIGNED_AT
 
@@ -235,7 +237,8 @@ def test_an_address_that_is_taken_is_said(lasting: Served, tmp_path: Path) -> No
     shell.env["BRIDGE_STATE_DIR"] = state
 
     assert said.code == 78
-    assert said.says(f"127.0.0.1 port {lasting.port}: cannot be listened on", "try another --port")
+    taken = f"127.0.0.1 port {lasting.port}: cannot be listened on (Address already in use); try another --port"
+    assert said.says(taken)
 
 
 class Hasty(Deadlined):
@@ -274,3 +277,12 @@ def test_the_bell_tells_all_that_was_rung_for() -> None:
 
     assert bell.wait(0) == [("acme", NOW), ("shop", NOW)]
     assert bell.wait(0) == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_web_server_that_ends_by_itself_is_heard_of() -> None:
+    fell, listening = threading.Event(), socket.create_server(("127.0.0.1", 0))
+    listening.close()
+
+    with web_server(web_app([], Counts()), listening, fell=fell.set):
+        assert fell.wait(10)

@@ -10,8 +10,9 @@ from threading import Lock
 
 from bridge.funnel import monday
 from bridge.rules import Rules
-from bridge.show import Names, names_of
+from bridge.show import Names, groups_of, names_of
 from bridge.store import Store
+from bridge.store.figures import Weeks
 from bridge.web.dashboard.asked import Period, Selection
 from bridge.web.dashboard.cases import Link
 from bridge.web.dashboard.overview import Overview, overview
@@ -46,10 +47,10 @@ def begins(weeks: int, clock: Clock) -> datetime:
 
 
 class Kept:
-    """Makes the figures of a period, once a minute at most."""
+    """Makes the figures of a period, once a minute at most, from what has changed since."""
 
     def __init__(self, desk: DashDesk) -> None:
-        self._desk, self._lock = desk, Lock()
+        self._desk, self._lock, self._weeks = desk, Lock(), Weeks()
         self._kept: OrderedDict[Period, Overview] = OrderedDict()
 
     def of(self, period: Period) -> Overview:
@@ -65,7 +66,7 @@ class Kept:
     def _make(self, period: Period) -> Overview:
         desk, clock = self._desk, self._desk.clock()
         accounts = [period.account] if period.account else list(desk.rules().accounts)
-        figures = desk.store.figures(accounts, begins(period.weeks, clock), clock.now, clock.zone)
-        groups = {key: name for names in desk.names(*accounts).values() for key, name in names.groups.items()}
+        figures = desk.store.figures(accounts, begins(period.weeks, clock), clock.now, clock.zone, self._weeks)
+        groups = groups_of(desk.store, accounts)
         chosen = Selection(state="all", account=period.account)
-        return overview(figures, chosen, lambda group: groups.get(group, group) or "none")
+        return overview(figures, chosen, groups.group)

@@ -11,7 +11,7 @@ from bridge.limits import A_DAY, AN_HOUR, NEVER
 from bridge.model import Case
 from bridge.rules import Rules
 from bridge.rules.schema import SHARE_COUNTS_FROM
-from bridge.show import count, duration, what
+from bridge.show import NO_NAMES, Names, count, duration, what
 from bridge.status import LATE_AFTER
 from bridge.store import Failure, Store, StoredEffect
 from bridge.vigil import in_words, silence_in
@@ -59,7 +59,7 @@ def alerts(found: Condition, clock: Clock) -> list[Alert]:
     said = [alert for account, state in found.states.items() for alert in _of_account(account, state, clock)]
     if refused := {str(why) for state in found.states.values() if (why := state.get("rules_refused"))}:
         text = f"rules.yaml was changed and is not used; the rules of before decide: {'; '.join(sorted(refused))}"
-        said.insert(0, Alert("", text, "", "recovery-bridge check"))
+        said.insert(0, Alert("", text, "", "recovery-bridge check, then recovery-bridge test"))
     if found.parked:
         said.append(
             Alert("", f"{count(len(found.parked), 'write or message')} could not be done:", "/work#parked", "look")
@@ -149,11 +149,12 @@ class Stuck:
     at: Moment | None = None
 
 
-def stuck_effects(found: Sequence[StoredEffect], clock: Clock) -> list[Stuck]:
-    """Return what is parked, the oldest first, MOST_STUCK at most."""
+def stuck_effects(found: Sequence[StoredEffect], names: Mapping[str, Names], clock: Clock) -> list[Stuck]:
+    """Return what is parked, the oldest first, MOST_STUCK at most; *names* by account."""
     return [
         Stuck(
-            one.effect.effect_id, one.effect.account, what(one.effect), one.error or "no reason was kept",
+            one.effect.effect_id, one.effect.account, what(one.effect, names.get(one.effect.account, NO_NAMES)),
+            one.error or "no reason was kept",
             one.effect.case_id, clock.time(one.last_sent_at) if one.last_sent_at else None,
         )
         for one in found[:MOST_STUCK]

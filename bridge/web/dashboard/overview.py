@@ -9,10 +9,11 @@ from datetime import date, datetime
 from markupsafe import Markup
 
 from bridge.funnel import OURS, Figures, Funnel, Lag, Share, Slice
+from bridge.report import percent
 from bridge.show import count
 from bridge.web import charts
 from bridge.web.dashboard.asked import Selection
-from bridge.web.dashboard.said import OUTCOMES, PARTIES, lasted, percent
+from bridge.web.dashboard.said import OUTCOMES, PARTIES, lasted
 
 STEPS = (  # of the funnel, and how each is called
     ("flagged", "Flagged"),

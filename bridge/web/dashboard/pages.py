@@ -157,7 +157,7 @@ def work_page(desk: DashDesk) -> WorkPage:
     return WorkPage(
         held=dict(found.held),
         limits=limits(desk.store, rules, found, clock),
-        parked=stuck_effects(found.parked, clock),
+        parked=stuck_effects(found.parked, desk.names(*{one.effect.account for one in found.parked}), clock),
         parked_count=len(found.parked),
         failed=stuck_records(found.failures, clock),
         failed_count=len(found.failures),

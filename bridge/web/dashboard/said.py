@@ -106,13 +106,4 @@ def is_pressing(severity: Severity) -> bool:
 
 def lasted(length: timedelta | None) -> str:
     """Return how long something took."""
-    return duration(length) if length is not None else "not measured"
-
-
-def percent(share: float) -> str:
-    """Return a share of one as whole percent; one that is neither nothing nor all never looks like it."""
-    if 0 < share < 0.005:
-        return "<1%"
-    if 0.995 <= share < 1:
-        return ">99%"
-    return f"{share:.0%}"
+    return duration(length) if length is not None else "none yet"

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from bridge.by_hand import ENDS
 from bridge.explaining import Explanation
 from bridge.model import Case, EffectState, Outcome
 from bridge.rules import Rules, inert
@@ -179,5 +180,5 @@ def _ending(case: Case, rules: Rules) -> Ending | None:
     """Return the form for a case: to end it, or to name the cause of one that has ended without."""
     if not case.is_open and (case.cause or case.outcome is Outcome.DISMISSED):
         return None
-    outcomes = [(str(one), words) for one, words in OUTCOMES.items()] if case.is_open else []
+    outcomes = [(str(one), OUTCOMES[one]) for one in ENDS] if case.is_open else []
     return Ending(outcomes, list(rules.causes), list(PARTIES.items()), case.version)
