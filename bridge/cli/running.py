@@ -31,11 +31,11 @@ from bridge.cli.shell import (
     rules_option,
     worst,
 )
-from bridge.cli.signs import Signs
 from bridge.errors import Throttled
 
 if TYPE_CHECKING:
     from bridge.app import App
+    from bridge.cli.signs import Signs
     from bridge.planning import Plan
     from bridge.rules import Rules
 
@@ -69,6 +69,7 @@ def run(
         recovery-bridge run --once --since 2026-11-01
         recovery-bridge run --once --textfile /var/lib/node_exporter/recovery_bridge.prom
     """
+    from bridge.cli.signs import Signs
     from bridge.reloading import LivingApp
     from bridge.settings import run_lock, state_dir
 

@@ -5,19 +5,12 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
-from bridge.web.survey_page import HERE, headers
+from bridge.web.survey_page import HERE, headers, templates
 
 FOLDER = HERE / "templates"
-
-
-@cache
-def templates() -> Environment:
-    """Return the pages, into which everything goes escaped."""
-    return Environment(loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined)
 
 
 class Card:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -63,7 +63,7 @@ class SurveyPage:
         self.words = all_words()
         style = (HERE / "templates" / "survey.css").read_text(encoding="utf-8")
         self._style = Markup(style)  # noqa: S704  our own file
-        self._template = template()
+        self._template = templates().get_template("survey.html")
         self._headers = headers(style)
         self._requests = Requests(desk.now)
 
@@ -148,10 +148,9 @@ def all_words() -> Mapping[str, Words]:
 
 
 @cache
-def template() -> Template:
-    """Return the page, into which everything goes escaped."""
-    loader = FileSystemLoader(HERE / "templates")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template("survey.html")
+def templates() -> Environment:
+    """Return the pages, into which everything goes escaped."""
+    return Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined)
 
 
 @dataclass(frozen=True)

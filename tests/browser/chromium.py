@@ -27,6 +27,7 @@ QUIET = (
     "--disable-sync",
 )
 SIZES = {"phone": (360, 740), "desktop": (1280, 800)}
+LOOKS = [(size, scheme) for size in SIZES for scheme in ("light", "dark")]
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -40,6 +41,21 @@ def chromium() -> Iterator[Browser]:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET, chromium_sandbox=False)
         yield browser
         browser.close()
+
+
+@contextmanager
+def window(browser: Browser, size: str, scheme: str = "light", *, script: bool = False) -> Iterator[Page]:
+    """Open a page in a browser as somebody with such a device sees it."""
+    width, height = SIZES[size]
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if scheme == "dark" else "light",
+        java_script_enabled=script,  # axe needs it; the pages do not
+        has_touch=size == "phone",
+        locale="en-US",
+    )
+    yield context.new_page()
+    context.close()
 
 
 @contextmanager
@@ -73,3 +89,9 @@ def picture(page: Page, folder: Path | None, name: str) -> None:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=folder / f"{name}.png", full_page=True)
+
+
+def overflow(page: Page) -> list[str]:
+    """Return a word if the page scrolls sideways."""
+    root = "document.documentElement"
+    return ["scrolls sideways"] if page.evaluate(f"{root}.scrollWidth > {root}.clientWidth") else []

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bridge.web.actions import ActionDesk, action_routes
-from tests.browser.chromium import SIZES, findings, picture, serving
+from tests.browser.chromium import LOOKS, findings, overflow, picture, serving, window
 from tests.web.dash_states import HOUR, NOW, STORY, Desk
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ PAGES = {
     "work-done": "/work?done=retried",
     "unknown": "/cases/none",
 }
-LOOKS = [(size, scheme) for size in SIZES for scheme in ("light", "dark")]
 
 
 @pytest.fixture
@@ -46,19 +44,6 @@ def address(desk: Desk) -> Iterator[str]:
     actions = ActionDesk(desk.store, lambda: desk.rules, lambda: desk.now, lambda _account: None)
     with serving(desk.app(*action_routes(actions, desk.guard))) as address:
         yield address
-
-
-@contextmanager
-def window(browser: Browser, size: str, scheme: str = "light", *, script: bool = False) -> Iterator[Page]:
-    width, height = SIZES[size]
-    context = browser.new_context(
-        viewport={"width": width, "height": height},
-        color_scheme="dark" if scheme == "dark" else "light",
-        java_script_enabled=script,  # axe needs it; the pages do not
-        has_touch=size == "phone",
-    )
-    yield context.new_page()
-    context.close()
 
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
@@ -162,12 +147,6 @@ def test_on_paper_there_are_figures_and_no_buttons(browser: Browser, address: st
         assert page.locator("svg.chart.wide:visible").count() == 3
         assert page.locator("button:visible, nav:visible").count() == 0
         assert page.locator("text=Recovered, of all flagged").first.is_visible()
-
-
-def overflow(page: Page) -> list[str]:
-    """Return a word if the page scrolls sideways."""
-    root = "document.documentElement"
-    return ["scrolls sideways"] if page.evaluate(f"{root}.scrollWidth > {root}.clientWidth") else []
 
 
 def too_small(page: Page) -> list[str]:

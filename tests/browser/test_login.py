@@ -20,8 +20,7 @@ from bridge.web.actions import ActionDesk, action_routes
 from bridge.web.counts import Counts
 from bridge.web.login import Login
 from tests.bridge.test_store_cases import CASE, NOW, decision
-from tests.browser.chromium import findings, picture, serving
-from tests.browser.test_survey_page import LOOKS, overflow, window
+from tests.browser.chromium import LOOKS, findings, overflow, picture, serving, window
 from tests.web.people import KEY, PASSWORDS, logins_in
 from tests.web.test_actions import RULES
 

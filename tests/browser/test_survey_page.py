@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.chromium import SIZES, findings, picture, serving
+from tests.browser.chromium import LOOKS, findings, overflow, picture, serving, window
 from tests.web.survey_states import Desk, path
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ STATES = {
     "hebrew": path(language="he"),
     "japanese": path(language="ja"),
 }
-LOOKS = [(size, scheme) for size in SIZES for scheme in ("light", "dark")]
 
 
 @pytest.fixture
@@ -42,20 +40,6 @@ def desk() -> Desk:
 def address(desk: Desk) -> Iterator[str]:
     with serving(desk.app()) as address:
         yield address
-
-
-@contextmanager
-def window(browser: Browser, size: str, scheme: str = "light", *, script: bool = False) -> Iterator[Page]:
-    width, height = SIZES[size]
-    context = browser.new_context(
-        viewport={"width": width, "height": height},
-        color_scheme="dark" if scheme == "dark" else "light",
-        java_script_enabled=script,  # axe needs it; the page does not
-        has_touch=size == "phone",
-        locale="en-US",
-    )
-    yield context.new_page()
-    context.close()
 
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
@@ -142,12 +126,6 @@ def test_the_style_is_not_stopped_by_our_own_policy(browser: Browser, address: s
 
         assert page.eval_on_selector("button", "button => button.offsetHeight") >= 44
     assert [text for text in said if "favicon" not in text] == []
-
-
-def overflow(page: Page) -> list[str]:
-    """Return a word if the page scrolls sideways."""
-    root = "document.documentElement"
-    return ["scrolls sideways"] if page.evaluate(f"{root}.scrollWidth > {root}.clientWidth") else []
 
 
 def too_small(page: Page) -> list[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from threading import Lock
 
-from bridge.funnel import monday
+from bridge.funnel import weeks_back
 from bridge.rules import Rules
 from bridge.show import Names, groups_of, names_of
 from bridge.store import Store
@@ -40,12 +40,6 @@ class DashDesk:
         return {account: names_of(self.store, account) for account in accounts}
 
 
-def begins(weeks: int, clock: Clock) -> datetime:
-    """Return the Monday, at midnight, with which a period of so many weeks begins; this week is the last one."""
-    first = monday(clock.now.astimezone(clock.zone).date()) - timedelta(weeks=weeks - 1)
-    return datetime.combine(first, time(), clock.zone)
-
-
 class Kept:
     """Makes the figures of a period, once a minute at most, from what has changed since."""
 
@@ -66,7 +60,9 @@ class Kept:
     def _make(self, period: Period) -> Overview:
         desk, clock = self._desk, self._desk.clock()
         accounts = [period.account] if period.account else list(desk.rules().accounts)
-        figures = desk.store.figures(accounts, begins(period.weeks, clock), clock.now, clock.zone, self._weeks)
+        figures = desk.store.figures(
+            accounts, weeks_back(period.weeks, clock.now, clock.zone), clock.now, clock.zone, self._weeks
+        )
         groups = groups_of(desk.store, accounts)
         chosen = Selection(state="all", account=period.account)
         return overview(figures, chosen, groups.group)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from bridge.funnel import CAUTION, DEFINITIONS, FEW
+from bridge.funnel import CAUTION, DEFINITIONS, FEW, weeks_back
 from bridge.web.dashboard.asked import PERIODS, Period, Query, Selection
 from bridge.web.dashboard.cases import Row, Rows
-from bridge.web.dashboard.desk import DashDesk, Kept, begins
+from bridge.web.dashboard.desk import DashDesk, Kept
 from bridge.web.dashboard.health import (
     Alert,
     Limit,
@@ -66,7 +66,7 @@ def overview_page(desk: DashDesk, kept: Kept, query: Query) -> OverviewPage:
         period=period,
         periods=PERIODS,
         accounts=list(rules.accounts),
-        since=clock.day(begins(period.weeks, clock)),
+        since=clock.day(weeks_back(period.weeks, clock.now, clock.zone)),
         as_of=clock.hour(figures.as_of),
         alerts=alerts(condition, clock),
         figures=figures,
@@ -130,7 +130,8 @@ def _rules(chosen: Selection, names: Sequence[str]) -> Options:
 
 
 def _weeks(chosen: Selection, desk: DashDesk) -> Options:
-    this = begins(1, desk.clock()).date()
+    clock = desk.clock()
+    this = weeks_back(1, clock.now, clock.zone).date()
     known = [this - timedelta(weeks=number) for number in range(WEEKS_OFFERED)]
     if chosen.week and chosen.week not in known:
         known.append(chosen.week)
